@@ -1,0 +1,128 @@
+//! A fixed rate, and each latency measured from the time the message was due, not from when it could be
+//! sent: a server that stalls for a second is late for a whole second's messages, and all of them count.
+//!
+//! The loop spins instead of sleeping: a timer would be late by tens of microseconds.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::cli::Rate;
+use crate::client::{BUFFER_BYTES, Client};
+use crate::frame::Exchange;
+use crate::histogram::Histogram;
+use crate::meter::{Meter, Tick};
+use crate::report::{Report, Value};
+use crate::sys::Epoll;
+
+/// How long the last replies may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+struct Connection {
+    client: Client,
+    /// When the messages without a reply were due, the oldest first.
+    due: VecDeque<Instant>,
+}
+
+pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
+    let exchange = Exchange::new(options.message.opcode(), options.message.size, 1);
+    let mut epoll = Epoll::new()?;
+    let mut connections = Vec::with_capacity(options.connections);
+    for index in 0..options.connections {
+        let client = Client::open(options.address, &exchange)?;
+        epoll.add(client.stream(), index)?;
+        connections.push(Connection { client, due: VecDeque::new() });
+    }
+
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut ready = Vec::new();
+    let mut latency = Histogram::new();
+    let mut meter = Meter::start(options.seconds, pid)?;
+    let schedule = Schedule { start: Instant::now(), rate: options.rate };
+    let mut next = 0;
+    let mut measured_from = None;
+    let mut answered = 0;
+    let mut taken = None;
+    loop {
+        let now = Instant::now();
+        if taken.is_none() {
+            match meter.tick(now) {
+                Tick::Continue => {}
+                Tick::Begin => (measured_from, answered) = (Some(now), 0),
+                Tick::End => taken = Some((meter.finish(), answered, now + PATIENCE)),
+            }
+        }
+        match &taken {
+            None => {
+                while schedule.due(next) <= now {
+                    let connection = &mut connections[next % options.connections];
+                    connection.due.push_back(schedule.due(next));
+                    connection.client.queue(1, &exchange);
+                    connection.client.flush(&exchange)?;
+                    next += 1;
+                }
+            }
+            Some((_, _, give_up)) => {
+                if now >= *give_up || connections.iter().all(|connection| connection.due.is_empty()) {
+                    break;
+                }
+            }
+        }
+        epoll.wait(&mut ready, Duration::ZERO)?;
+        for &index in &ready {
+            let connection = &mut connections[index];
+            connection.client.flush(&exchange)?;
+            let replies = connection.client.receive(&mut buffer, &exchange)?;
+            let now = Instant::now();
+            for _ in 0..replies {
+                let due = connection
+                    .due
+                    .pop_front()
+                    .ok_or_else(|| io::Error::other("more replies than messages"))?;
+                if measured_from.is_some_and(|from| due >= from) {
+                    latency.record(now - due);
+                }
+                answered += 1;
+            }
+        }
+    }
+
+    let unanswered: usize = connections.iter().map(|connection| connection.due.len()).sum();
+    let mut report = Report::new("rate");
+    report.add("connections", Value::Integer(options.connections as u64));
+    report.add("rate", Value::Integer(options.rate as u64));
+    report.add("size", Value::Integer(options.message.size as u64));
+    if let Some((taken, answered, _)) = taken {
+        taken.report(&mut report, "messages", answered);
+    }
+    report.add("unanswered", Value::Integer(unanswered as u64));
+    latency.report(&mut report);
+    Ok(report)
+}
+
+/// When each message is due, without an error that adds up.
+struct Schedule {
+    start: Instant,
+    rate: usize,
+}
+
+impl Schedule {
+    fn due(&self, message: usize) -> Instant {
+        let nanos = message as u128 * 1_000_000_000 / self.rate as u128;
+        self.start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_due_at_even_steps() {
+        let start = Instant::now();
+        let schedule = Schedule { start, rate: 3 };
+        assert_eq!(schedule.due(0), start);
+        assert_eq!(schedule.due(1), start + Duration::from_nanos(333_333_333));
+        assert_eq!(schedule.due(3_000_000), start + Duration::from_secs(1_000_000));
+    }
+}

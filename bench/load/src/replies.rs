@@ -1,0 +1,162 @@
+//! Reads what the server sends, as cheaply as it can be done: the expected reply is recognised by its
+//! header and skipped; only the first one is compared byte for byte. Any other frame takes the slow way.
+
+use crate::frame::{self, Exchange};
+
+/// What a server's bytes contained.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// The expected reply, whole.
+    Reply,
+    /// The first reply, with the right header and a wrong payload.
+    WrongPayload,
+    /// A data frame which is not the expected reply.
+    Unexpected,
+    /// A ping with its payload.
+    Ping(Vec<u8>),
+    /// A close frame with its payload.
+    Close(Vec<u8>),
+}
+
+/// The place in one connection's stream of replies.
+#[derive(Default)]
+pub(crate) struct Replies {
+    /// The first reply was compared and is right.
+    verified: bool,
+    /// The header of the frame under way; empty between frames.
+    header: Vec<u8>,
+    /// The bytes of its payload that are still to come.
+    missing: u64,
+    /// Its payload, where somebody will look at it.
+    payload: Vec<u8>,
+}
+
+impl Replies {
+    /// Takes the next bytes, whatever their borders.
+    pub(crate) fn take(&mut self, mut bytes: &[u8], exchange: &Exchange, mut on: impl FnMut(Received)) {
+        let (reply, header_len) = (&exchange.reply[..], exchange.reply_header_len);
+        while !bytes.is_empty() {
+            let between = self.header.is_empty();
+            if between
+                && self.verified
+                && bytes.len() >= reply.len()
+                && bytes[..header_len] == reply[..header_len]
+            {
+                bytes = &bytes[reply.len()..];
+                on(Received::Reply);
+            } else {
+                bytes = self.take_part(bytes, exchange, &mut on);
+            }
+        }
+    }
+
+    /// Advances by one part of a frame (a byte of its header, a stretch of its payload); returns the rest.
+    fn take_part<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        exchange: &Exchange,
+        on: &mut impl FnMut(Received),
+    ) -> &'a [u8] {
+        let mut rest = bytes;
+        if self.missing == 0 {
+            self.header.push(bytes[0]);
+            rest = &bytes[1..];
+            match frame::parse_header(&self.header) {
+                Some((_, length)) => self.missing = length,
+                None => return rest,
+            }
+        }
+        let taken = usize::try_from(self.missing).unwrap_or(usize::MAX).min(rest.len());
+        let opcode = self.header[0] & 0x0f;
+        if opcode >= frame::CLOSE || !self.verified {
+            self.payload.extend_from_slice(&rest[..taken]);
+        }
+        self.missing -= taken as u64;
+        if self.missing == 0 {
+            self.finish(opcode, exchange, on);
+        }
+        &rest[taken..]
+    }
+
+    fn finish(&mut self, opcode: u8, exchange: &Exchange, on: &mut impl FnMut(Received)) {
+        let header = std::mem::take(&mut self.header);
+        let payload = std::mem::take(&mut self.payload);
+        let (expected_header, expected_payload) = exchange.reply.split_at(exchange.reply_header_len);
+        match opcode {
+            frame::PING => on(Received::Ping(payload)),
+            frame::PONG => {}
+            frame::CLOSE => on(Received::Close(payload)),
+            _ if header != expected_header => on(Received::Unexpected),
+            _ if !self.verified && payload != expected_payload => on(Received::WrongPayload),
+            _ => {
+                self.verified = true;
+                on(Received::Reply);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{BINARY, TEXT};
+
+    fn received(exchange: &Exchange, bytes: &[u8], chunk: usize) -> Vec<Received> {
+        let mut replies = Replies::default();
+        let mut all = Vec::new();
+        for bytes in bytes.chunks(chunk) {
+            replies.take(bytes, exchange, |one| all.push(one));
+        }
+        all
+    }
+
+    #[test]
+    fn replies_and_pings_are_told_apart_at_any_chunking() {
+        let exchange = Exchange::new(TEXT, 300, 1);
+        let ping = [&frame::header(frame::PING, 2)[..], b"hi"].concat();
+        let empty_ping = frame::header(frame::PING, 0);
+        let stream =
+            [&exchange.reply, &ping, &exchange.reply, &empty_ping, &exchange.reply].map(Vec::as_slice);
+        let stream = stream.concat();
+        for chunk in 1..stream.len() {
+            let expected = [
+                Received::Reply,
+                Received::Ping(b"hi".to_vec()),
+                Received::Reply,
+                Received::Ping(Vec::new()),
+                Received::Reply,
+            ];
+            assert_eq!(received(&exchange, &stream, chunk), expected, "chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn an_empty_message_is_a_reply_too() {
+        let exchange = Exchange::new(BINARY, 0, 1);
+        let stream = exchange.reply.repeat(3);
+        for chunk in 1..=stream.len() {
+            assert_eq!(received(&exchange, &stream, chunk).len(), 3);
+        }
+    }
+
+    #[test]
+    fn a_wrong_first_payload_is_noticed() {
+        let exchange = Exchange::new(TEXT, 3, 1);
+        assert_eq!(received(&exchange, b"\x81\x03abX", 5), [Received::WrongPayload]);
+    }
+
+    #[test]
+    fn a_wrong_kind_or_length_is_noticed() {
+        let exchange = Exchange::new(TEXT, 3, 1);
+        assert_eq!(received(&exchange, b"\x82\x03abc", 5), [Received::Unexpected]);
+        assert_eq!(received(&exchange, b"\x81\x02ab", 4), [Received::Unexpected]);
+        let late = [&exchange.reply[..], b"\x81\x02ab"].concat();
+        assert_eq!(received(&exchange, &late, late.len()), [Received::Reply, Received::Unexpected]);
+    }
+
+    #[test]
+    fn a_close_carries_its_payload() {
+        let exchange = Exchange::silent();
+        assert_eq!(received(&exchange, b"\x88\x02\x03\xe9", 1), [Received::Close(vec![3, 0xe9])]);
+    }
+}
