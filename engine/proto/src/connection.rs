@@ -137,7 +137,8 @@ impl Connection {
         &self.state
     }
 
-    /// Takes bytes from the peer; they are unmasked in place. Replies are appended to `out`.
+    /// Takes bytes from the peer; they are unmasked in place. Replies are appended to `out`. A closed connection
+    /// takes all and looks at nothing.
     pub fn receive(
         &mut self,
         now: Duration,
@@ -147,6 +148,9 @@ impl Connection {
         sink: &mut impl Sink,
     ) -> Progress {
         let len = bytes.len();
+        if matches!(self.state, State::Closed(_)) {
+            return Progress { consumed: len, blocked: false };
+        }
         if len > 0 {
             self.heartbeat.received = millis(now);
             self.heartbeat.pinged = None;
@@ -229,7 +233,12 @@ impl Connection {
         }
         let idle = millis(limits.idle_timeout);
         if idle > 0 && now_ms >= self.heartbeat.messaged + idle {
-            return self.close(Duration::from_millis(now_ms), code::GOING_AWAY, "no message for too long", out);
+            return self.close(
+                Duration::from_millis(now_ms),
+                code::GOING_AWAY,
+                "no message for too long",
+                out,
+            );
         }
         match self.heartbeat.pinged {
             Some(pinged) if now_ms >= pinged + millis(limits.pong_timeout) => {
@@ -308,11 +317,6 @@ impl Connection {
                 Ok(Some((header, header.size.saturating_sub(kept))))
             }
             None => {
-                if let Some(&first) = known.first()
-                    && first & 0x70 & !self.claimed != 0
-                {
-                    return Err(Violation::ReservedBits);
-                }
                 self.header_len = known.len() as u8;
                 *rest = &mut [];
                 Ok(None)
