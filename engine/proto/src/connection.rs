@@ -24,7 +24,7 @@ use std::time::Duration;
 /// Takes the messages of a connection.
 pub trait Sink {
     /// Is there room for one more message?
-    fn has_room(&self) -> bool;
+    fn has_room(&mut self) -> bool;
     /// A message is complete. `reserved` are the reserved bits of its first frame, for the extension that
     /// claimed them; without extensions they are zero. Text without reserved bits is valid UTF-8.
     fn message(&mut self, kind: Kind, reserved: u8, payload: Payload<'_>);

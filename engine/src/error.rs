@@ -1,0 +1,103 @@
+//! What the host is told when a call cannot be done. What a peer does wrong is an event, never an error.
+
+use std::fmt;
+use std::io;
+
+/// Why a server could not be configured or started.
+#[derive(Debug)]
+pub enum Error {
+    /// An option that does not exist or a value it does not allow; the text names option, value and what is
+    /// allowed.
+    Config(String),
+    /// A listening socket could not be had.
+    Bind {
+        /// The address as it was given.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused something else that a server needs.
+    Io {
+        /// What it was.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Config(text) => f.write_str(text),
+            Error::Bind { address, source } => {
+                write!(f, "cannot listen on {address} (option \"listen\"): {}", bind_advice(source))
+            }
+            Error::Io { what, source } => write!(f, "{what}: {source}"),
+        }
+    }
+}
+
+fn bind_advice(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the address is in use; stop the other program or choose another port, 0 picks a free one".into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; ports below 1024 need privileges, choose one from 1024 to 65535".into()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; 0.0.0.0 or [::] listen on all it has".into()
+        }
+        _ => error.to_string(),
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Config(_) => None,
+            Error::Bind { source, .. } | Error::Io { source, .. } => Some(source),
+        }
+    }
+}
+
+/// Why a message or a close was not queued. Nothing of it was, then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendError {
+    /// The connection is closed, is closing or never existed. Normal: a peer may leave at any time.
+    Gone,
+    /// The send queue of the connection is full. An [`EventBody::Drain`](crate::EventBody::Drain) follows when
+    /// it is below half.
+    QueueFull,
+    /// The message alone is larger than `send_queue_bytes`.
+    TooBig {
+        /// Its size in bytes.
+        len: usize,
+        /// The value of `send_queue_bytes`.
+        max: usize,
+    },
+    /// A text message or a close reason that is not UTF-8.
+    NotUtf8,
+    /// A close code that must not be sent, or a reason that is too long; the text names it and what is allowed.
+    BadClose(String),
+    /// The server is stopping or has stopped.
+    Stopped,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Gone => f.write_str("the connection is closed"),
+            SendError::QueueFull => f.write_str("the send queue of the connection is full"),
+            SendError::TooBig { len, max } => write!(
+                f,
+                "a message of {len} bytes does not fit the option \"send_queue_bytes\", which is {max}"
+            ),
+            SendError::NotUtf8 => f.write_str("text must be valid UTF-8; send other bytes as binary"),
+            SendError::BadClose(text) => f.write_str(text),
+            SendError::Stopped => f.write_str("the server is stopping or has stopped"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}

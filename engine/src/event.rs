@@ -1,0 +1,155 @@
+//! What the host is told of: the events, and the request that opened a connection.
+//!
+//! For one connection: open (message | drain)* close, in this order, exactly one close for each open, none lost.
+
+use http::HeaderMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+use wsengine_proto::Kind;
+
+/// Names a connection for the life of the server and is never given again.
+///
+/// The lowest bits name its I/O thread and its slot there, those above count how often the slot was used. It is
+/// greater than 0 and below 2^63, so that it fits a signed 64-bit integer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(u64);
+
+const THREAD_BITS: u32 = 3;
+const SLOT_BITS: u32 = 22;
+/// Most I/O threads that an id can name.
+pub(crate) const MAX_THREADS: usize = 1 << THREAD_BITS;
+/// Most connections of one I/O thread that an id can name.
+pub(crate) const MAX_SLOTS: usize = 1 << SLOT_BITS;
+
+impl ConnId {
+    /// The id of this number; any number is allowed, of most there is no connection.
+    pub const fn from_u64(id: u64) -> Self {
+        ConnId(id)
+    }
+
+    /// The id as a number.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn new(thread: usize, slot: u32, generation: u64) -> Self {
+        let slot_and_thread = u64::from(slot) << THREAD_BITS | thread as u64;
+        ConnId((generation << (SLOT_BITS + THREAD_BITS) | slot_and_thread) & (u64::MAX >> 1))
+    }
+
+    pub(crate) fn thread(self) -> usize {
+        (self.0 & (MAX_THREADS as u64 - 1)) as usize
+    }
+
+    pub(crate) fn slot(self) -> u32 {
+        (self.0 >> THREAD_BITS) as u32 & (MAX_SLOTS as u32 - 1)
+    }
+
+    pub(crate) fn generation(self) -> u64 {
+        self.0 >> (SLOT_BITS + THREAD_BITS)
+    }
+}
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnId({})", self.0)
+    }
+}
+
+/// Something that happened. Borrows from the poller's batch: copy what is needed later.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// The connection it happened to; none for the server itself.
+    pub conn: Option<ConnId>,
+    /// When, since the server started.
+    pub time: Duration,
+    /// What happened.
+    pub body: EventBody<'a>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy)]
+pub enum EventBody<'a> {
+    /// The opening handshake succeeded.
+    Open(&'a Request),
+    /// A whole message arrived.
+    Message {
+        /// Text (valid UTF-8) or binary.
+        kind: Kind,
+        /// The payload.
+        data: &'a [u8],
+    },
+    /// The send queue, full before, is below half: sending works again.
+    Drain {
+        /// Messages that were dropped for this connection since it was full, by the slow-consumer policy.
+        dropped: u64,
+    },
+    /// The connection has ended; its last event.
+    Close {
+        /// The code of the close frame that came first, the peer's or ours; 1005 when it had none, 1006 when
+        /// there was no close frame.
+        code: u16,
+        /// The reason beside the code.
+        reason: &'a str,
+        /// Both sides sent a close frame.
+        clean: bool,
+    },
+    /// Trouble that belongs to no connection, such as no descriptors left. The server goes on.
+    Error {
+        /// The system's error number, 0 if it has none.
+        errno: i32,
+        /// What happened, in words.
+        message: &'a str,
+    },
+    /// The server has stopped; its last event.
+    Stopped,
+}
+
+/// The request that opened a connection.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The path, percent-encoded as it came, without the query.
+    pub path: String,
+    /// What stood after the question mark; empty without.
+    pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// The subprotocol that was agreed on.
+    pub subprotocol: Option<String>,
+    /// Did it come by TLS?
+    pub tls: bool,
+}
+
+impl Request {
+    /// What it costs in an inbox, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 64).sum();
+        size_of::<Self>() + self.path.len() + self.query.len() + headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_gives_back_what_it_was_made_of() {
+        let id = ConnId::new(3, 4_000_000, 17);
+        assert_eq!((id.thread(), id.slot(), id.generation()), (3, 4_000_000, 17));
+    }
+
+    #[test]
+    fn ids_fit_a_signed_integer() {
+        let id = ConnId::new(MAX_THREADS - 1, MAX_SLOTS as u32 - 1, u64::MAX);
+        assert!(i64::try_from(id.as_u64()).is_ok());
+    }
+}
