@@ -1,0 +1,92 @@
+"""Tests of the runner itself: python3 -m unittest discover bench"""
+
+import os
+import sys
+import unittest
+import urllib.request
+from unittest import mock
+
+from cells import BARS, CELLS, IDLE, Bar, Figure
+from run import ratio_to_floor, value_of
+from servers import SERVERS, Failure, Running
+
+
+def python(code, *arguments):
+    return [sys.executable, "-c", code, *arguments]
+
+
+PRINTS_ITS_PORT = """
+import http.server
+server = http.server.HTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestHandler)
+print('listening on 127.0.0.1:%d' % server.server_port, flush=True)
+server.serve_forever()
+"""
+IS_GIVEN_A_PORT = """
+import http.server, sys
+http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+class Servers(unittest.TestCase):
+    def test_the_port_is_read_or_given(self):
+        for command in (python(PRINTS_ITS_PORT), python(IS_GIVEN_A_PORT, "{port}")):
+            with Running(command, os.sched_getaffinity(0)) as server:
+                with urllib.request.urlopen(f"http://{server.address}/") as answer:
+                    self.assertEqual(answer.status, 200)
+
+    def test_a_server_runs_on_its_cpus_only_and_we_keep_ours(self):
+        ours = os.sched_getaffinity(0)
+        with Running(python(PRINTS_ITS_PORT), {min(ours)}) as server:
+            self.assertEqual(os.sched_getaffinity(server.pid), {min(ours)})
+            self.assertEqual(os.sched_getaffinity(0), ours)
+
+    def test_a_server_is_gone_afterwards(self):
+        with Running(python(PRINTS_ITS_PORT), os.sched_getaffinity(0)) as server:
+            pid = server.pid
+        self.assertFalse(os.path.exists(f"/proc/{pid}"))
+
+    def test_a_server_that_dies_is_quoted(self):
+        with self.assertRaisesRegex(Failure, "port 80 is not yours"):
+            with Running(python("print('port 80 is not yours')"), os.sched_getaffinity(0)):
+                pass
+
+    def test_a_server_that_never_listens_is_given_up(self):
+        with mock.patch("servers.START_TIMEOUT", 0.2), self.assertRaisesRegex(Failure, "does not listen"):
+            with Running(python("import time; time.sleep(60)"), os.sched_getaffinity(0)):
+                pass
+
+
+class Results(unittest.TestCase):
+    results = {
+        (CELLS[0].title, "floor"): [{"per_second": 100}, {"per_second": 10}, {"per_second": 100}],
+        (CELLS[0].title, "php"): [{"per_second": 80}, {"per_second": 9}, {"per_second": 70}],
+    }
+
+    def test_ratios_are_taken_within_a_round(self):
+        self.assertEqual(value_of(self.results, CELLS[0], "php", "per_second"), 70)
+        self.assertEqual(ratio_to_floor(self.results, CELLS[0], "php", "per_second"), 0.8)
+
+    def test_what_was_not_measured_is_nothing(self):
+        self.assertIsNone(value_of(self.results, CELLS[0], "c", "per_second"))
+        self.assertIsNone(ratio_to_floor(self.results, CELLS[0], "c", "per_second"))
+
+    def test_a_bar_includes_its_limit(self):
+        memory = Bar("memory", "php", IDLE, "bytes_each", at_most=2048)
+        self.assertTrue(memory.met(2048))
+        self.assertFalse(memory.met(2049))
+        rate = Bar("rate", "php", CELLS[0], "per_second", at_least=1e6)
+        self.assertTrue(rate.met(1e6))
+        self.assertFalse(rate.met(999_999))
+
+    def test_figures_are_shown_in_their_unit(self):
+        self.assertEqual(Figure("per_second", "thousand messages/s", unit=1e3).show(2_519_400), "2,519")
+        self.assertEqual(Figure("p50_us", "p50 µs", decimals=1).show(23.456), "23.5")
+
+    def test_every_bar_names_a_cell_and_a_server_that_exist(self):
+        for bar in BARS:
+            self.assertIn(bar.cell, CELLS)
+            self.assertIn(bar.server, [server.name for server in SERVERS])
+
+
+if __name__ == "__main__":
+    unittest.main()
