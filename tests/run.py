@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Runs the test suites and sums their counts: tests/run.py [SUITE...], all of them by default.
+
+Expects what `make build` builds. A suite's output goes to target/test-logs and is shown when it
+fails. A suite that cannot run, skips a test or runs none has failed. The last line is the sum.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "target/test-logs"
+EXTENSION = ROOT / "target/release/libwsengine_php.so"
+INI_DIR = ROOT / "target/php-ini"
+
+Counts = tuple[int, int]
+
+
+@dataclass
+class Suite:
+    """A command, how to read its counts, and how long it may take."""
+
+    command: list[str]
+    count: Callable[[str], Counts]
+    seconds: int = 300
+    environment: dict[str, str] | None = None
+
+
+def main() -> int:
+    suites = all_suites()
+    names = sys.argv[1:] or list(suites)
+    if unknown := [name for name in names if name not in suites]:
+        print(f"no suite {unknown[0]}; there are {', '.join(suites)}", file=sys.stderr)
+        return 2
+    LOGS.mkdir(parents=True, exist_ok=True)
+    results = [run(name, suites[name]) for name in names]
+    passed = sum(result[0] for result in results)
+    failed = sum(result[1] for result in results)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def all_suites() -> dict[str, Suite]:
+    php_binary = capture("php", "-r", "echo PHP_BINARY;")
+    php = [php_binary, "-d", f"extension={EXTENSION}"]
+    autobahn = [sys.executable, "tests/autobahn/run.py", "--name"]
+    return {
+        "cargo": Suite(
+            ["cargo", "test", "--workspace", "--exclude", "wsengine-php", "--locked", "--no-fail-fast"],
+            count_cargo,
+            seconds=900,
+        ),
+        "phpt": Suite(
+            ["php", run_tests_php(), "-q", "-p", php_binary, "-d", f"extension={EXTENSION}", "php-ext/tests"],
+            count_phpt,
+        ),
+        "phpunit": Suite(
+            ["phpunit", "--no-interaction", "--colors=never", "php-ext/tests"],
+            count_phpunit,
+            # By ini file and not by -d, so that processes a test starts have the extension too.
+            environment={"PHP_INI_SCAN_DIR": f":{extension_ini()}"},
+        ),
+        "autobahn-php": Suite(
+            [*autobahn, "autobahn-php", "--", *php, "-q", "examples/php/echo/server.php", "127.0.0.1", "0"],
+            count_line,
+        ),
+    }
+
+
+def run(name: str, suite: Suite) -> Counts:
+    log = LOGS / f"{name}.log"
+    started = time.monotonic()
+    status = execute(suite, log)
+    output = log.read_text(errors="replace")
+    passed, failed = suite.count(output)
+    if status != 0 or passed == 0:
+        failed = max(failed, 1)
+    print(f"{name}: {passed} passed, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
+    if failed:
+        print(f"  {status if isinstance(status, str) else f'exit status {status}'}; the end of {log}:")
+        print("\n".join(f"  | {line}" for line in output.splitlines()[-80:]), flush=True)
+    return passed, failed
+
+
+def execute(suite: Suite, log: Path) -> int | str:
+    """The exit status, or in words why there is none. What a suite leaves running is ended."""
+    with log.open("w") as output:
+        try:
+            process = subprocess.Popen(
+                suite.command,
+                cwd=ROOT,
+                env=os.environ | (suite.environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return f"cannot start: {error}"
+        try:
+            return process.wait(suite.seconds)
+        except subprocess.TimeoutExpired:
+            return f"ended after {suite.seconds} s"
+        finally:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
+
+
+def total(pattern: str, output: str) -> int:
+    return sum(int(number) for number in re.findall(pattern, output, re.MULTILINE))
+
+
+def count_line(output: str) -> Counts:
+    """The form our own runners print: `name: 3 passed, 0 failed`."""
+    return total(r"\b(\d+) passed, \d+ failed$", output), total(r"\b\d+ passed, (\d+) failed$", output)
+
+
+def count_cargo(output: str) -> Counts:
+    result = r"^test result: .*? "
+    return total(result + r"(\d+) passed", output), total(result + r"(\d+) failed", output)
+
+
+def count_phpt(output: str) -> Counts:
+    bad = total(r"^Tests (?:skipped|warned|failed|borked|leaked) *: +(\d+)", output)
+    return total(r"^Tests passed *: +(\d+)", output), bad
+
+
+def count_phpunit(output: str) -> Counts:
+    if good := re.search(r"^OK \((\d+) tests?,", output, re.MULTILINE):
+        return int(good[1]), 0
+    bad = total(r"\b(?:Errors|Failures|Warnings|Skipped|Incomplete|Risky): (\d+)", output)
+    return max(total(r"^Tests: (\d+)", output) - bad, 0), bad
+
+
+def run_tests_php() -> str:
+    """PHP's own runner of .phpt files; php-dev brings it."""
+    return capture("php-config", "--extension-dir") + "/build/run-tests.php"
+
+
+def capture(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def extension_ini() -> Path:
+    INI_DIR.mkdir(parents=True, exist_ok=True)
+    (INI_DIR / "wsengine.ini").write_text(f"extension={EXTENSION}\n")
+    return INI_DIR
+
+
+if __name__ == "__main__":
+    sys.exit(main())
