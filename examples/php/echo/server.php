@@ -1,0 +1,70 @@
+#!/usr/bin/env php
+<?php
+// Sends every message back as it came, text as text and binary as binary. For benchmarks and the
+// Autobahn test suite: hence the wide limits, which no public server should copy.
+//
+//   php -q -d extension=/path/to/libwsengine_php.so server.php 127.0.0.1 9001 1
+
+declare(strict_types=1);
+
+use WsEngine\Event;
+
+$port = $argv[2] ?? '';
+$ioThreads = $argv[3] ?? '';
+$numbers = ctype_digit($port) && (int) $port <= 65535 && ($ioThreads === '' || ctype_digit($ioThreads));
+if ($argc < 3 || $argc > 4 || $argv[1] === '' || !$numbers) {
+    fwrite(STDERR, "usage: php -q server.php ADDRESS PORT [IO_THREADS]   (ADDRESS 0 means all, PORT 0 picks one)\n");
+    exit(1);
+}
+if (!function_exists('ws_server_start')) {
+    fwrite(STDERR, "The wsengine extension is not loaded: add -d extension=/path/to/libwsengine_php.so\n");
+    exit(1);
+}
+
+$address = $argv[1] === '0' ? '0.0.0.0' : $argv[1];
+$host = str_contains($address, ':') ? "[$address]" : $address;
+$options = [
+    'listen' => "$host:$port",
+    'max_message_bytes' => 16 << 20,
+    'max_fragments' => 1 << 20,             // Autobahn cuts 4 MiB into pieces of 64 bytes
+    'max_control_frames_per_s' => 100_000,
+    'send_queue_bytes' => 64 << 20,
+    'send_queue_messages' => 65_536,
+    'event_queue_bytes' => 256 << 20,
+    'slow_consumer' => 'drop_newest',       // a full queue refuses a message and we keep it: see below
+];
+if ($ioThreads !== '') {
+    $options['io_threads'] = (int) $ioThreads;
+}
+try {
+    $started = ws_server_start($options);
+} catch (WsEngine\Exception $e) {
+    fwrite(STDERR, $e->getMessage() . "\n");
+    exit(1);
+}
+fwrite(STDOUT, "listening on $started->address\n");
+
+/** @var array<int, SplQueue<Event>> $kept by connection: what its full queue did not take, in order */
+$kept = [];
+while (true) {
+    foreach (ws_poll_events(256) as $e) {
+        if ($e->type === Event::MESSAGE) {
+            // Behind a kept message no other may overtake.
+            if (isset($kept[$e->conn]) || !ws_send($e->conn, $e->data, $e->binary)) {
+                if (ws_is_open($e->conn)) {
+                    ($kept[$e->conn] ??= new SplQueue())->enqueue($e);
+                }
+            }
+        } elseif ($e->type === Event::DRAIN && isset($kept[$e->conn])) {
+            $queue = $kept[$e->conn];
+            while (!$queue->isEmpty() && ws_send($e->conn, $queue->bottom()->data, $queue->bottom()->binary)) {
+                $queue->dequeue();
+            }
+            if ($queue->isEmpty()) {
+                unset($kept[$e->conn]);
+            }
+        } elseif ($e->type === Event::CLOSE) {
+            unset($kept[$e->conn]);
+        }
+    }
+}
