@@ -182,7 +182,7 @@ impl Connection {
 
     /// The peer closed its side of the stream, or the stream broke.
     pub fn end_of_stream(&mut self) {
-        self.end(code::ABNORMAL, "", false);
+        self.end_as_said(false);
     }
 
     /// Ends without a further byte, for a reason of the caller's own.
@@ -272,6 +272,7 @@ impl Connection {
                 }
             } else {
                 let Some((header, from_rest)) = self.take_header(rest)? else { return Ok(()) };
+                self.judge(&header, limits)?;
                 if !header.opcode.is_control() && !sink.has_room() {
                     self.blocked = true;
                     return Ok(());
@@ -294,7 +295,6 @@ impl Connection {
         if self.header_len == 0 {
             let header = frame::parse_header(rest)?;
             if let Some(header) = header {
-                self.check_reserved(&header)?;
                 return Ok(Some((header, header.size)));
             }
         }
@@ -312,10 +312,7 @@ impl Connection {
         }
         let known = self.header.get(..kept + copied).unwrap_or_default();
         match frame::parse_header(known)? {
-            Some(header) => {
-                self.check_reserved(&header)?;
-                Ok(Some((header, header.size.saturating_sub(kept))))
-            }
+            Some(header) => Ok(Some((header, header.size.saturating_sub(kept)))),
             None => {
                 self.header_len = known.len() as u8;
                 *rest = &mut [];
@@ -324,12 +321,23 @@ impl Connection {
         }
     }
 
-    /// Reserved bits are for the extension that claimed them, on the first frame of a message only.
+    /// Judges a frame by its header and what came before it. Changes nothing: a frame that waits for room in the
+    /// sink is judged again when there is some.
     #[inline]
-    fn check_reserved(&self, header: &Header) -> Result<(), Violation> {
-        let first_of_message = matches!(header.opcode, Opcode::Text | Opcode::Binary);
-        let allowed = if first_of_message { self.claimed } else { 0 };
-        if header.reserved & !allowed != 0 { Err(Violation::ReservedBits) } else { Ok(()) }
+    fn judge(&self, header: &Header, limits: &Limits) -> Result<(), Violation> {
+        let begins_message = matches!(header.opcode, Opcode::Text | Opcode::Binary);
+        let allowed = if begins_message { self.claimed } else { 0 };
+        if header.reserved & !allowed != 0 {
+            return Err(Violation::ReservedBits);
+        }
+        match &self.message {
+            _ if header.opcode.is_control() => Ok(()),
+            Some(_) if begins_message => Err(Violation::MessageInMessage),
+            Some(message) => message.judge(header, limits),
+            None if !begins_message => Err(Violation::NothingToContinue),
+            None if header.len > limits.max_message_bytes as u64 => Err(Violation::MessageTooBig),
+            None => Ok(()),
+        }
     }
 
     /// A header is there. A frame that is there as a whole is dealt with at once, without a copy.
@@ -343,16 +351,11 @@ impl Connection {
         out: &mut Vec<u8>,
         sink: &mut impl Sink,
     ) -> Result<(), Violation> {
-        let kind = match (header.opcode, &self.message) {
-            (Opcode::Text, None) => Some(Kind::Text),
-            (Opcode::Binary, None) => Some(Kind::Binary),
-            (Opcode::Text | Opcode::Binary, Some(_)) => return Err(Violation::MessageInMessage),
-            (Opcode::Continuation, None) => return Err(Violation::NothingToContinue),
+        let kind = match header.opcode {
+            Opcode::Text => Some(Kind::Text),
+            Opcode::Binary => Some(Kind::Binary),
             _ => None,
         };
-        if header.len > limits.max_message_bytes as u64 && !header.opcode.is_control() {
-            return Err(Violation::MessageTooBig);
-        }
         let len = header.len as usize;
         if (rest.len() >= len) && (kind.is_none() || header.fin) && header.opcode != Opcode::Continuation {
             let (payload, after) = std::mem::take(rest).split_at_mut_checked(len).unwrap_or_default();
@@ -372,9 +375,8 @@ impl Connection {
         }
         if let Some(kind) = kind {
             self.message = Some(Box::new(Assembly::new(kind, header.reserved)));
-        }
-        if let (false, Some(message)) = (header.opcode.is_control(), &mut self.message) {
-            message.begin_frame(header, limits)?;
+        } else if let (Opcode::Continuation, Some(message)) = (header.opcode, &mut self.message) {
+            message.begin_fragment();
         }
         self.frame = Some(FrameInProgress {
             fin: header.fin,
@@ -454,7 +456,7 @@ impl Connection {
         self.end(close.reported_code(), close.reason, true);
     }
 
-    /// Ends with the code of our own close frame.
+    /// Ends with the code of our own close frame, 1006 if there is none.
     fn end_as_said(&mut self, clean: bool) {
         let (code, reason) = self.said.take().map_or((code::ABNORMAL, "".into()), |said| *said);
         self.end(code, &reason, clean);

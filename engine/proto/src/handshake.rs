@@ -147,10 +147,7 @@ pub fn answer<B>(request: &Request<B>, policy: &Policy) -> Result<Accepted, Refu
         return bad("A WebSocket handshake needs HTTP/1.1.");
     }
     if request.method() != Method::GET {
-        return Err(Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "A WebSocket handshake is a GET request.",
-        ));
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "A WebSocket handshake is a GET request."));
     }
     let Some(host) = only(headers, &header::HOST) else {
         return bad("The request needs exactly one Host header.");

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Largest message, in bytes of payload over all its fragments. Over it: close code 1009.
     pub max_message_bytes: usize,
-    /// Most fragments of one message, empty ones too. Over it: close code 1008.
+    /// Most fragments of one message, empty ones too; at least 1. Over it: close code 1008.
     pub max_fragments: u32,
     /// Control frames per second in the long run; bursts of twice as many pass. Over it: close code 1008.
     /// 0 switches the limit off.

@@ -30,6 +30,7 @@ pub(crate) struct Assembly {
     pub(crate) kind: Kind,
     /// The reserved bits of the first frame, for the extension that claimed them.
     pub(crate) reserved: u8,
+    /// Frames begun, the first one included.
     fragments: u32,
     validator: Validator,
     data: Vec<u8>,
@@ -37,17 +38,21 @@ pub(crate) struct Assembly {
 
 impl Assembly {
     pub(crate) fn new(kind: Kind, reserved: u8) -> Self {
-        Assembly { kind, reserved, fragments: 0, validator: Validator::default(), data: Vec::new() }
+        Assembly { kind, reserved, fragments: 1, validator: Validator::default(), data: Vec::new() }
     }
 
-    /// Admits one more frame by its header. Nothing is allocated for a length that is only declared.
-    pub(crate) fn begin_frame(&mut self, header: &Header, limits: &Limits) -> Result<(), Violation> {
-        self.fragments = self.fragments.saturating_add(1);
-        if self.fragments > limits.max_fragments {
+    /// May this fragment follow? The first one is not asked: a message in one frame is not fragmented.
+    pub(crate) fn judge(&self, header: &Header, limits: &Limits) -> Result<(), Violation> {
+        if self.fragments >= limits.max_fragments {
             return Err(Violation::TooManyFragments);
         }
         let room = limits.max_message_bytes.saturating_sub(self.data.len());
         if header.len > room as u64 { Err(Violation::MessageTooBig) } else { Ok(()) }
+    }
+
+    /// Counts one more fragment. Nothing is allocated for a length that is only declared.
+    pub(crate) fn begin_fragment(&mut self) {
+        self.fragments = self.fragments.saturating_add(1);
     }
 
     /// Takes unmasked payload.

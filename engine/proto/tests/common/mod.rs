@@ -188,7 +188,7 @@ pub(crate) struct Recorder {
 }
 
 impl Sink for Recorder {
-    fn has_room(&self) -> bool {
+    fn has_room(&mut self) -> bool {
         self.room > 0
     }
 
