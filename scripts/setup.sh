@@ -83,6 +83,7 @@ install_python() {
 }
 
 [ $# -gt 0 ] || die "name what is needed: php, check, test, fresh"
+need_rust
 packages=
 for need; do
     more=$(packages_for "$need")
@@ -90,7 +91,6 @@ for need; do
 done
 # shellcheck disable=SC2086 # a list of words
 [ -n "${SETUP_SKIP_PACKAGES:-}" ] || install_packages $packages
-need_rust
 for need; do
     case $need in
         check | test)
