@@ -76,6 +76,7 @@ check "format" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 check "layers" layers
 check "unsafe code" unsafe_code
+check "C header" cargo test --locked --quiet --package wsengine-capi --test header
 check "shell scripts" scripts
 check "licences, bans, sources" cargo deny --locked check --hide-inclusion-graph licenses bans sources
 advisories
