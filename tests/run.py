@@ -50,6 +50,7 @@ def main() -> int:
 def all_suites() -> dict[str, Suite]:
     php_binary = capture("php", "-r", "echo PHP_BINARY;")
     php = [php_binary, "-d", f"extension={EXTENSION}"]
+    unittest = [sys.executable, "-m", "unittest", "discover"]
     autobahn = [sys.executable, "tests/autobahn/run.py", "--name"]
     return {
         "cargo": Suite(
@@ -58,15 +59,17 @@ def all_suites() -> dict[str, Suite]:
             seconds=900,
         ),
         "phpt": Suite(
-            ["php", run_tests_php(), "-q", "-p", php_binary, "-d", f"extension={EXTENSION}", "php-ext/tests"],
+            ["php", run_tests_php(), "-q", "--show-diff", "-p", php_binary, "-d", f"extension={EXTENSION}", "php-ext/tests"],
             count_phpt,
         ),
         "phpunit": Suite(
-            ["phpunit", "--no-interaction", "--colors=never", "php-ext/tests"],
+            ["phpunit", "--no-interaction", "--colors=never", "--test-suffix", "Test.php", "php-ext/tests"],
             count_phpunit,
             # By ini file and not by -d, so that processes a test starts have the extension too.
             environment={"PHP_INI_SCAN_DIR": f":{extension_ini()}"},
         ),
+        "browser": Suite([*unittest, "tests/browser"], count_unittest),
+        "bench": Suite([*unittest, "bench"], count_unittest),
         "autobahn-php": Suite(
             [*autobahn, "autobahn-php", "--", *php, "-q", "examples/php/echo/server.php", "127.0.0.1", "0"],
             count_line,
@@ -131,7 +134,7 @@ def count_cargo(output: str) -> Counts:
 
 
 def count_phpt(output: str) -> Counts:
-    bad = total(r"^Tests (?:skipped|warned|failed|borked|leaked) *: +(\d+)", output)
+    bad = total(r"^(?:Tests (?:skipped|warned|failed|borked|leaked)|Expected fail) *: +(\d+)", output)
     return total(r"^Tests passed *: +(\d+)", output), bad
 
 
@@ -140,6 +143,12 @@ def count_phpunit(output: str) -> Counts:
         return int(good[1]), 0
     bad = total(r"\b(?:Errors|Failures|Warnings|Skipped|Incomplete|Risky): (\d+)", output)
     return max(total(r"^Tests: (\d+)", output) - bad, 0), bad
+
+
+def count_unittest(output: str) -> Counts:
+    bad = total(r"^FAILED \(.*?failures=(\d+)", output) + total(r"^FAILED \(.*?errors=(\d+)", output)
+    bad += total(r"^(?:OK|FAILED) \(.*?(?:skipped|expected failures)=(\d+)", output)
+    return max(total(r"^Ran (\d+) tests?", output) - bad, 0), bad
 
 
 def run_tests_php() -> str:
