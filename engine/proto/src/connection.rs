@@ -11,10 +11,11 @@
 //!
 //! What has to be sent is appended to a buffer of the caller's; when to read and write is the caller's business.
 
-use crate::close::{CloseFrame, code};
+use crate::close::{CloseFrame, code, truncate_reason};
 use crate::control_rate::ControlRate;
 use crate::error::Violation;
 use crate::frame::{self, Header, Kind, MAX_HEADER_BYTES, Opcode};
+use crate::heartbeat::{Due, Heartbeat, millis};
 use crate::limits::Limits;
 use crate::mask::unmask;
 use crate::message::{Assembly, Payload};
@@ -79,8 +80,7 @@ pub struct Connection {
     control: Vec<u8>,
     control_rate: ControlRate,
     heartbeat: Heartbeat,
-    /// What we said in our close frame.
-    said: Option<Box<(u16, Box<str>)>>,
+    said: Option<Box<Said>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,16 +93,12 @@ struct FrameInProgress {
     remaining: u64,
 }
 
-/// All times in milliseconds of the caller's clock.
-#[derive(Debug, Clone, Copy)]
-struct Heartbeat {
-    received: u64,
-    messaged: u64,
-    pinged: Option<u64>,
-    /// When our close frame was queued.
-    closing: u64,
-    /// `ping_interval` as it is for this connection, spread by ±10 % so that not all are pinged at once.
-    interval: u64,
+/// What we said in our close frame, and when.
+#[derive(Debug)]
+struct Said {
+    at_ms: u64,
+    code: u16,
+    reason: Box<str>,
 }
 
 impl Connection {
@@ -120,14 +116,8 @@ impl Connection {
             frame: None,
             message: None,
             control: Vec::new(),
-            control_rate: ControlRate::new(limits.max_control_frames_per_s, now),
-            heartbeat: Heartbeat {
-                received: now_ms,
-                messaged: now_ms,
-                pinged: None,
-                closing: 0,
-                interval: spread_interval(limits.ping_interval, spread),
-            },
+            control_rate: ControlRate::new(limits.max_control_frames_per_s, now_ms),
+            heartbeat: Heartbeat::new(now_ms, spread),
             said: None,
         }
     }
@@ -147,17 +137,18 @@ impl Connection {
         out: &mut Vec<u8>,
         sink: &mut impl Sink,
     ) -> Progress {
-        let len = bytes.len();
+        let (len, now_ms) = (bytes.len(), millis(now));
         if matches!(self.state, State::Closed(_)) {
             return Progress { consumed: len, blocked: false };
         }
-        if len > 0 {
-            self.heartbeat.received = millis(now);
-            self.heartbeat.pinged = None;
+        if self.blocked {
+            self.heartbeat.excuse(now_ms);
+        } else if len > 0 {
+            self.heartbeat.heard(now_ms);
         }
         self.blocked = false;
         let mut rest = bytes;
-        let outcome = self.run(now, limits, &mut rest, out, sink);
+        let outcome = self.run(now_ms, limits, &mut rest, out, sink);
         let left = rest.len();
         if let Err(violation) = outcome {
             self.fail(violation, out);
@@ -175,8 +166,8 @@ impl Connection {
             return;
         }
         frame::put_close(out, Some(code), reason);
-        self.said = Some(Box::new((code, crate::close::truncate_reason(reason).into())));
-        self.heartbeat.closing = millis(now);
+        let reason = truncate_reason(reason).into();
+        self.said = Some(Box::new(Said { at_ms: millis(now), code, reason }));
         self.state = State::Closing;
     }
 
@@ -195,17 +186,10 @@ impl Connection {
 
     /// When [`Connection::on_deadline`] wants to be called next. It may be early: calling it then does no harm.
     pub fn deadline(&self, limits: &Limits) -> Option<Duration> {
-        let beat = &self.heartbeat;
         let at = match self.state {
             State::Closed(_) => None,
-            State::Closing => Some(beat.closing + millis(limits.close_timeout)),
-            State::Open => {
-                let pong = beat.pinged.map(|pinged| pinged + millis(limits.pong_timeout));
-                let ping = (beat.interval > 0).then_some(beat.received + beat.interval);
-                let idle = millis(limits.idle_timeout);
-                let idle = (idle > 0).then_some(beat.messaged + idle);
-                [pong.or(ping), idle].into_iter().flatten().min()
-            }
+            State::Closing => self.answer_until(limits),
+            State::Open => self.heartbeat.deadline(limits),
         };
         at.map(Duration::from_millis)
     }
@@ -215,51 +199,33 @@ impl Connection {
         let now_ms = millis(now);
         match self.state {
             State::Closed(_) => {}
-            State::Closing => {
-                if now_ms >= self.heartbeat.closing + millis(limits.close_timeout) {
-                    self.end_as_said(false);
-                }
+            State::Closing if self.answer_until(limits).is_some_and(|until| now_ms >= until) => {
+                self.end_as_said(false);
             }
-            State::Open => self.beat(now_ms, limits, out),
+            State::Closing => {}
+            State::Open if self.blocked => self.heartbeat.excuse(now_ms),
+            State::Open => match self.heartbeat.due(now_ms, limits) {
+                Due::Nothing => {}
+                Due::Ping => {
+                    frame::put_header(out, Opcode::Ping, 0);
+                    self.heartbeat.ping(now_ms);
+                }
+                Due::Dead => self.end(code::ABNORMAL, "no answer to a ping", false),
+                Due::Idle => self.close(now, code::GOING_AWAY, "no message for too long", out),
+            },
         }
     }
 
-    fn beat(&mut self, now_ms: u64, limits: &Limits, out: &mut Vec<u8>) {
-        if self.blocked {
-            self.heartbeat.received = now_ms;
-            self.heartbeat.messaged = now_ms;
-            self.heartbeat.pinged = None;
-            return;
-        }
-        let idle = millis(limits.idle_timeout);
-        if idle > 0 && now_ms >= self.heartbeat.messaged + idle {
-            return self.close(
-                Duration::from_millis(now_ms),
-                code::GOING_AWAY,
-                "no message for too long",
-                out,
-            );
-        }
-        match self.heartbeat.pinged {
-            Some(pinged) if now_ms >= pinged + millis(limits.pong_timeout) => {
-                self.end(code::ABNORMAL, "no answer to a ping", false);
-            }
-            Some(_) => {}
-            None if self.heartbeat.interval > 0
-                && now_ms >= self.heartbeat.received + self.heartbeat.interval =>
-            {
-                frame::put_header(out, Opcode::Ping, 0);
-                self.heartbeat.pinged = Some(now_ms);
-            }
-            None => {}
-        }
+    /// How long the peer has to answer our close frame.
+    fn answer_until(&self, limits: &Limits) -> Option<u64> {
+        self.said.as_ref()?.at_ms.checked_add(millis(limits.close_timeout))
     }
 
     /// Consumes frames from the front of `rest` until it is used up, the sink is full or the connection closed.
     #[inline]
     fn run(
         &mut self,
-        now: Duration,
+        now_ms: u64,
         limits: &Limits,
         rest: &mut &mut [u8],
         out: &mut Vec<u8>,
@@ -267,7 +233,7 @@ impl Connection {
     ) -> Result<(), Violation> {
         loop {
             if self.frame.is_some() {
-                if !self.take_payload(now, limits, rest, out, sink)? {
+                if !self.take_payload(now_ms, limits, rest, out, sink)? {
                     return Ok(());
                 }
             } else {
@@ -280,7 +246,7 @@ impl Connection {
                 self.header_len = 0;
                 let after = std::mem::take(rest);
                 *rest = after.get_mut(from_rest..).unwrap_or_default();
-                self.begin_frame(&header, now, limits, rest, out, sink)?;
+                self.begin_frame(&header, now_ms, limits, rest, out, sink)?;
             }
             if matches!(self.state, State::Closed(_)) {
                 return Ok(());
@@ -345,7 +311,7 @@ impl Connection {
     fn begin_frame(
         &mut self,
         header: &Header,
-        now: Duration,
+        now_ms: u64,
         limits: &Limits,
         rest: &mut &mut [u8],
         out: &mut Vec<u8>,
@@ -362,12 +328,12 @@ impl Connection {
             *rest = after;
             unmask(payload, header.key, 0);
             return match kind {
-                None => self.on_control(header.opcode, payload, now, limits, out),
+                None => self.on_control(header.opcode, payload, now_ms, limits, out),
                 Some(kind) => {
                     if kind == Kind::Text && header.reserved == 0 && utf8::validate(payload).is_none() {
                         return Err(Violation::NotUtf8);
                     }
-                    self.heartbeat.messaged = millis(now);
+                    self.heartbeat.message(now_ms);
                     sink.message(kind, header.reserved, Payload::Borrowed(payload));
                     Ok(())
                 }
@@ -391,7 +357,7 @@ impl Connection {
     /// Takes payload of the frame in progress; false when more bytes are needed first.
     fn take_payload(
         &mut self,
-        now: Duration,
+        now_ms: u64,
         limits: &Limits,
         rest: &mut &mut [u8],
         out: &mut Vec<u8>,
@@ -416,11 +382,11 @@ impl Connection {
         self.frame = None;
         if opcode.is_control() {
             let payload = std::mem::take(&mut self.control);
-            self.on_control(opcode, &payload, now, limits, out)?;
+            self.on_control(opcode, &payload, now_ms, limits, out)?;
         } else if fin && let Some(message) = self.message.take() {
             let (kind, reserved) = (message.kind, message.reserved);
             let data = message.finish()?;
-            self.heartbeat.messaged = millis(now);
+            self.heartbeat.message(now_ms);
             sink.message(kind, reserved, Payload::Owned(data));
         }
         Ok(true)
@@ -430,7 +396,7 @@ impl Connection {
         &mut self,
         opcode: Opcode,
         payload: &[u8],
-        now: Duration,
+        now_ms: u64,
         limits: &Limits,
         out: &mut Vec<u8>,
     ) -> Result<(), Violation> {
@@ -439,7 +405,7 @@ impl Connection {
             self.on_close(close, out);
             return Ok(());
         }
-        if !self.control_rate.allow(limits.max_control_frames_per_s, now) {
+        if !self.control_rate.allow(limits.max_control_frames_per_s, now_ms) {
             return Err(Violation::ControlFlood);
         }
         if opcode == Opcode::Ping && self.state == State::Open {
@@ -458,8 +424,10 @@ impl Connection {
 
     /// Ends with the code of our own close frame, 1006 if there is none.
     fn end_as_said(&mut self, clean: bool) {
-        let (code, reason) = self.said.take().map_or((code::ABNORMAL, "".into()), |said| *said);
-        self.end(code, &reason, clean);
+        match self.said.take() {
+            Some(said) => self.end(said.code, &said.reason, clean),
+            None => self.end(code::ABNORMAL, "", clean),
+        }
     }
 
     /// Rule 2: tells the peer what it did wrong and listens no more.
@@ -479,15 +447,4 @@ impl Connection {
         self.message = None;
         self.control = Vec::new();
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    duration.as_millis() as u64
-}
-
-/// `interval` times 0.9 to 1.1, the same for the same `spread`.
-fn spread_interval(interval: Duration, spread: u64) -> u64 {
-    // Multiplying by an odd constant (the golden ratio's bits) scatters numbers that follow each other.
-    let tenths_of_percent = 900 + (spread.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % 201;
-    millis(interval) * tenths_of_percent / 1_000
 }

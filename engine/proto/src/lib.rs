@@ -21,6 +21,7 @@ mod control_rate;
 pub mod error;
 pub mod frame;
 pub mod handshake;
+mod heartbeat;
 pub mod limits;
 pub mod mask;
 mod message;
