@@ -60,6 +60,8 @@ function start(link) {
   window.addEventListener('focus', allRead);
   document.addEventListener('visibilitychange', allRead);
   window.addEventListener('online', () => link.retryNow());
+  // A page kept for the back button would keep its socket too, and its user would seem to be here.
+  window.addEventListener('pagehide', (event) => event.persisted && link.hangUp('the page was left'));
 
   let before = link.readyState;
   link.addEventListener('state', () => {

@@ -47,6 +47,11 @@ export class Link extends EventTarget {
     this.#changed();
   }
 
+  /** Closes, and comes back like after any other close. */
+  hangUp(reason) {
+    this.#socket?.close(1000, reason);
+  }
+
   retryNow() {
     if (!this.waiting) return;
     this.#stopWaiting();

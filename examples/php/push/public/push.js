@@ -36,6 +36,8 @@ function start() {
     write('you', 'quit');
   });
   log.addEventListener('scroll', () => { following = atEnd(); });
+  // A page kept for the back button would keep its socket too, and be pushed to unseen.
+  window.addEventListener('pagehide', (event) => event.persisted && socket?.close(1000, 'the page was left'));
   new ResizeObserver(() => following && toEnd()).observe(log);
 }
 

@@ -1,0 +1,73 @@
+"""The example servers, as a user starts them: php -q server.php ADDRESS PORT."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+from webdriver import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples" / "php"
+EXTENSION = os.environ.get("PHP_EXTENSION", str(ROOT / "target" / "release" / "libwsengine_php.so"))
+PHP = os.environ.get("PHP", "php")
+
+
+def command(example, *arguments, settings=()):
+    settings = [part for setting in (f"extension={EXTENSION}", *settings) for part in ("-d", setting)]
+    return [PHP, "-q", *settings, str(EXAMPLES / example / "server.php"), *map(str, arguments)]
+
+
+class Server:
+    """A running example; `lines` grows with its console."""
+
+    def __init__(self, example, port=0, *arguments, address="127.0.0.1", settings=()):
+        self.process = subprocess.Popen(
+            command(example, address, port, *arguments, settings=settings),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        self.lines = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        try:
+            self.url = wait_for(lambda: self.says(r"http://\S+") or self._ended(), f"{example} to print its address")
+        except AssertionError:
+            self.kill()
+            raise
+        self.port = int(re.search(r":(\d+)/", self.url)[1])
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def _ended(self):
+        if self.process.poll() is not None:
+            self.reader.join()
+            raise AssertionError("the server ended at once:\n" + "\n".join(self.lines))
+
+    def says(self, pattern):
+        """The first match in the console so far, or None."""
+        found = re.search(pattern, "\n".join(self.lines))
+        return found and found[0]
+
+    def terminate(self):
+        """SIGTERM, as a service manager sends it; returns the exit status."""
+        return self.end(signal.SIGTERM)
+
+    def end(self, sent):
+        self.process.send_signal(sent)
+        return self._wait()
+
+    def kill(self):
+        """SIGKILL: no time for a goodbye."""
+        if self.process.poll() is None:
+            self.process.kill()
+        return self._wait()
+
+    def _wait(self):
+        status = self.process.wait(10)
+        self.reader.join(10)
+        self.process.stdout.close()
+        return status

@@ -1,0 +1,75 @@
+"""The example scripts on the command line: what they print, and how they end."""
+
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+from servers import Server, command
+
+
+def run(example, *arguments):
+    return subprocess.run(command(example, *arguments), capture_output=True, text=True, timeout=10)
+
+
+class TheCommandLine(unittest.TestCase):
+    def test_wrong_arguments_get_one_line_of_usage(self):
+        for example, arguments in (
+            ("chat", ["127.0.0.1"]), ("chat", ["127.0.0.1", "http"]), ("chat", ["127.0.0.1", "65536"]),
+            ("push", ["127.0.0.1"]), ("push", ["127.0.0.1", "0", "none"]), ("push", ["127.0.0.1", "0", "0"]),
+            ("echo", []), ("echo", ["127.0.0.1"]), ("echo", ["127.0.0.1", "0", "many"]),
+        ):
+            with self.subTest(example=example, arguments=arguments):
+                result = run(example, *arguments)
+                self.assertEqual((result.returncode, result.stdout), (1, ""))
+                self.assertRegex(result.stderr, r"\Ausage: php -q server\.php .*\n\Z")
+
+    def test_a_busy_port_is_said_in_one_line(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            for example in ("chat", "push", "echo"):
+                with self.subTest(example=example):
+                    result = run(example, "127.0.0.1", port)
+                    self.assertEqual((result.returncode, result.stdout), (1, ""))
+                    self.assertRegex(result.stderr, rf"\A.*127\.0\.0\.1:{port}.*\n\Z")
+
+    def test_the_chat_prints_when_and_where(self):
+        server = Server("chat")
+        self.addCleanup(server.kill)
+        self.assertTrue(server.says(r"Server started : \d{4}-\d\d-\d\d \d\d:\d\d:\d\d"))
+        self.assertEqual(server.url, f"http://127.0.0.1:{server.port}/")
+        self.assertTrue(server.says("CTRL-C to quit"))
+
+    def test_zero_means_all_addresses(self):
+        server = Server("chat", address="0")
+        self.addCleanup(server.kill)
+        self.assertEqual(server.url, f"http://127.0.0.1:{server.port}/", "an address that a browser can open")
+        socket.create_connection(("127.0.0.2", server.port), 5).close()
+
+
+class TheEnd(unittest.TestCase):
+    def test_ctrl_c_and_sigterm_say_bye_within_a_second(self):
+        for example in ("chat", "push"):
+            for sent in (signal.SIGINT, signal.SIGTERM):
+                with self.subTest(example=example, signal=sent.name):
+                    server = Server(example)
+                    self.addCleanup(server.kill)
+                    begin = time.monotonic()
+                    self.assertEqual(server.end(sent), 0)
+                    self.assertLess(time.monotonic() - begin, 1)
+                    self.assertEqual(server.lines[-1], "bye")
+
+    def test_without_pcntl_a_signal_still_ends_them(self):
+        for example in ("chat", "push"):
+            for sent in (signal.SIGINT, signal.SIGTERM):
+                with self.subTest(example=example, signal=sent.name):
+                    server = Server(example, settings=["disable_functions=pcntl_async_signals"])
+                    self.addCleanup(server.kill)
+                    begin = time.monotonic()
+                    self.assertEqual(server.end(sent), -sent)
+                    self.assertLess(time.monotonic() - begin, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
