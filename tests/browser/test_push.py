@@ -102,6 +102,17 @@ class ThePush(unittest.TestCase):
         second.click("#connect")
         wait_for(lambda: second.text("#state") == "Open", "the place of the first")
 
+    def test_a_phone_needs_no_sideways_scrolling(self):
+        server = Server("push")
+        self.addCleanup(server.kill)
+        self.addCleanup(first.as_desktop)
+        first.as_phone(320, 568)
+        first.open(server.url)
+        self.assertEqual(first.sticks_out(), [])
+        connect(first)
+        self.assertEqual(first.sticks_out(), [])
+        self.assertTrue(first.visible("#quit"))
+
     def test_a_stopped_server_says_goodbye(self):
         server = Server("push")
         self.addCleanup(server.kill)

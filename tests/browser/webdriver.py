@@ -139,6 +139,25 @@ class Browser:
     def visible(self, css):
         return self.run("return document.querySelector(arguments[0])?.checkVisibility({visibilityProperty: true}) ?? false", css)
 
+    def as_phone(self, width, height):
+        self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=True)
+
+    def as_desktop(self):
+        self.devtools("Emulation.clearDeviceMetricsOverride")
+
+    def sticks_out(self):
+        """What a reader would have to scroll the page for: the page itself, or what lies beyond its sides."""
+        return self.run("""
+            const page = document.documentElement;
+            const scrolls = page.scrollWidth > innerWidth || page.scrollHeight > innerHeight;
+            const parts = [...document.querySelectorAll('h1, button, input, textarea, .state, .text')];
+            const beyond = parts.filter((part) => {
+                const { left, right } = part.getBoundingClientRect();
+                return part.checkVisibility() && (left < 0 || right > innerWidth);
+            });
+            return [...(scrolls ? ['page'] : []), ...beyond.map((part) => part.id || part.className)];
+        """)
+
     def devtools(self, command, **parameters):
         return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 

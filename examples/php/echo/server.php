@@ -26,12 +26,11 @@ $host = str_contains($address, ':') ? "[$address]" : $address;
 $options = [
     'listen' => "$host:$port",
     'max_message_bytes' => 16 << 20,
-    'max_fragments' => 1 << 20,             // Autobahn cuts 4 MiB into pieces of 64 bytes
+    'max_fragments' => 100_000, // Autobahn cuts 4 MiB into pieces of 64 bytes
     'max_control_frames_per_s' => 100_000,
     'send_queue_bytes' => 64 << 20,
     'send_queue_messages' => 65_536,
     'event_queue_bytes' => 256 << 20,
-    'slow_consumer' => 'drop_newest',       // a full queue refuses a message and we keep it: see below
 ];
 if ($ioThreads !== '') {
     $options['io_threads'] = (int) $ioThreads;
