@@ -1,0 +1,382 @@
+//! The one server of the process, and what each function does with it.
+//!
+//! The server belongs to the thread that started it. A stopped one stays until the script ends or starts another,
+//! so that the last events can still be polled.
+
+use crate::args::{Args, Outcome};
+use crate::event::{write_event, write_server_info};
+use crate::exception::Failure;
+use crate::signal::Watch;
+use crate::zend::{Entry, List, Slot};
+use crate::{fork, log, options, signal, zend};
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+use wsengine::{ConnId, Kind, Poller, SendError, Server, Wait};
+
+/// Close codes of RFC 6455 7.4.1 at the end of the script, and of one that died.
+const GOING_AWAY: u16 = 1001;
+const INTERNAL_ERROR: u16 = 1011;
+/// A script that has ended waits no longer than this for its clients.
+const DRAIN_AT_END: Duration = Duration::from_secs(1);
+/// Longer waits are cut to this: 30 years, which every clock can add.
+const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+
+/// What a script has started.
+struct Running {
+    server: Arc<Server>,
+    watch: Cell<Option<Watch>>,
+    stopped: Cell<bool>,
+}
+
+thread_local! {
+    /// From `Box::into_raw`, or null. A plain pointer, for a fatal error may jump out of a function at any moment
+    /// and a guard would stay locked.
+    static CURRENT: Cell<*const Running> = const { Cell::new(ptr::null()) };
+}
+/// The process that has a server, 0 when there is none. Others than the thread that started it need it.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+
+/// `ws_server_start(array|string $options = []): WsEngine\ServerInfo`
+pub(crate) fn start(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(0, 1)?;
+    let config = options::config(args.array_or_bytes(1)?)?;
+    refuse_other_interfaces()?;
+    refuse_second_server()?;
+    release();
+    log::start();
+    let server = Arc::new(Server::start(&config)?);
+    fork::watch();
+    let watch = Watch::start(&server).map_err(|error| {
+        let errno = error.raw_os_error().unwrap_or(0);
+        Failure::Exception(format!("cannot watch for signals: {error}"), errno)
+    })?;
+    fork::started();
+    OWNER.store(std::process::id() as i32, Ordering::Release);
+    let running = Running { server, watch: Cell::new(watch), stopped: Cell::new(false) };
+    let running = Box::into_raw(Box::new(running));
+    CURRENT.set(running);
+    // SAFETY: just made; only `release` frees it, and that is not called before we return.
+    write_server_info(unsafe { &(*running).server }, result);
+    Ok(())
+}
+
+/// `ws_poll_event(float $timeout = -1): ?WsEngine\Event`
+pub(crate) fn poll_event(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(0, 1)?;
+    let timeout = timeout(1, args.float_or(1, -1.0)?)?;
+    let mut poller = poller(args)?;
+    wait(&mut poller, timeout);
+    if let Some(event) = poller.next() {
+        write_event(&event, result);
+    }
+    Ok(())
+}
+
+/// `ws_poll_events(int $max = 256, float $timeout = -1): array`
+pub(crate) fn poll_events(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(0, 2)?;
+    let max = args.int_or(1, 256)?;
+    let timeout = timeout(2, args.float_or(2, -1.0)?)?;
+    let max = match usize::try_from(max) {
+        Ok(max) if max > 0 => max,
+        _ => return Err(Failure::Value(1, format!("must be at least 1, {max} given"))),
+    };
+    let mut poller = poller(args)?;
+    wait(&mut poller, timeout);
+    let mut list = List::new(0, result);
+    for _ in 0..max {
+        let Some(event) = poller.next() else { break };
+        list.push(|slot| write_event(&event, slot));
+    }
+    Ok(())
+}
+
+/// `ws_send(int $conn, string $data, bool $binary = false): bool`
+#[inline]
+pub(crate) fn send(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(2, 3)?;
+    let conn = args.int(1)?;
+    let data = args.bytes(2)?;
+    let kind = kind(args.bool_or(3, false)?);
+    match current(args)?.server.send(conn_id(conn), kind, data) {
+        Ok(()) => result.bool(true),
+        Err(SendError::Gone | SendError::QueueFull | SendError::Stopped) => result.bool(false),
+        Err(error) => return Err(message_failure(2, error)),
+    }
+    Ok(())
+}
+
+/// `ws_broadcast(string $data, bool $binary = false, array $except = []): int`
+pub(crate) fn broadcast(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(1, 3)?;
+    let data = args.bytes(1)?;
+    let kind = kind(args.bool_or(2, false)?);
+    let mut except = Vec::new();
+    for (key, value) in args.array(3)?.into_iter().flatten() {
+        let value = value.dereference();
+        let Some(conn) = value.long() else {
+            let kind = options::type_name(value);
+            let text = format!("must be a list of connection ids (int), {kind} given at key {key}");
+            return Err(Failure::Type(3, text));
+        };
+        except.push(conn_id(conn));
+    }
+    match current(args)?.server.broadcast(kind, data, &except) {
+        Ok(count) => result.int(count as i64),
+        Err(SendError::Stopped) => result.int(0),
+        Err(error) => return Err(message_failure(1, error)),
+    }
+    Ok(())
+}
+
+/// `ws_close(int $conn, int $code = 1000, string $reason = ''): bool`
+pub(crate) fn close(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(1, 3)?;
+    let conn = args.int(1)?;
+    let code = args.int_or(2, 1000)?;
+    let reason = args.bytes_or(3, b"")?;
+    let reason = std::str::from_utf8(reason).map_err(|_| Failure::Value(3, "must be valid UTF-8".into()))?;
+    // 0 is as wrong as any number that is none of 16 bits.
+    let code16 = u16::try_from(code).unwrap_or(0);
+    match current(args)?.server.close(conn_id(conn), code16, reason) {
+        Ok(()) => result.bool(true),
+        Err(SendError::Gone | SendError::QueueFull | SendError::Stopped) => result.bool(false),
+        Err(error) => return Err(Failure::Exception(error.to_string(), 0)),
+    }
+    Ok(())
+}
+
+/// `ws_is_open(int $conn): bool`
+pub(crate) fn is_open(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(1, 1)?;
+    let conn = args.int(1)?;
+    result.bool(current(args)?.server.is_open(conn_id(conn)));
+    Ok(())
+}
+
+/// `ws_connections(): array`
+pub(crate) fn connections(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(0, 0)?;
+    let connections = current(args)?.server.connections();
+    let mut list = List::new(connections.len(), result);
+    for conn in connections {
+        list.push(|slot| slot.int(conn.as_u64() as i64));
+    }
+    Ok(())
+}
+
+/// `ws_event_stream()`, a stream that is readable while events wait.
+///
+/// It is over an epoll descriptor that watches the engine's, not over a duplicate of that: reading from a
+/// duplicate would take the wake-up away from the poll, while an epoll descriptor can be selected but not read.
+pub(crate) fn event_stream(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(0, 0)?;
+    let failed = |error: io::Error| {
+        Failure::Exception(format!("cannot make an event stream: {error}"), error.raw_os_error().unwrap_or(0))
+    };
+    let fd = watch_readable(current(args)?.server.event_fd()).map_err(failed)?;
+    if zend::stream(fd, result) {
+        Ok(())
+    } else {
+        Err(Failure::Exception("cannot make an event stream".into(), 0))
+    }
+}
+
+/// `ws_stats(): array`
+pub(crate) fn stats(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(0, 0)?;
+    let stats = current(args)?.server.stats();
+    let entries = stats.entries();
+    zend::map(entries.into_iter().map(|(name, value)| (name, Entry::Int(value as i64))), result);
+    Ok(())
+}
+
+/// `ws_server_stop(?float $drain = null): void`
+pub(crate) fn stop(args: &Args, _result: Slot<'_>) -> Outcome {
+    args.count(0, 1)?;
+    let drain = match args.float_or_null(1)? {
+        None => None,
+        Some(drain) => Some(timeout(1, drain)?.unwrap_or(LONGEST)),
+    };
+    current(args)?.stop(GOING_AWAY, drain);
+    Ok(())
+}
+
+/// The script has ended: nothing of its server goes on.
+pub(crate) fn end_of_script() {
+    // SAFETY: null or a live server of this thread; nobody else refers to it between two functions.
+    if let Some(running) = unsafe { CURRENT.get().as_ref() } {
+        let code = if zend::exit_status() == 255 { INTERNAL_ERROR } else { GOING_AWAY };
+        running.stop(code, Some(DRAIN_AT_END));
+    }
+    release();
+}
+
+/// A forked child has only a copy of the server, without its threads. Gives the parent, if it has a server.
+pub(crate) fn forget() -> Option<i32> {
+    // To free it here would be to join threads that do not exist and to close what the parent still uses.
+    CURRENT.set(ptr::null());
+    let owner = OWNER.swap(0, Ordering::AcqRel);
+    (owner != 0).then_some(owner)
+}
+
+/// What is going on, as rows of a table.
+pub(crate) fn state() -> Vec<(&'static str, String)> {
+    // SAFETY: as in `end_of_script`.
+    let Some(running) = (unsafe { CURRENT.get().as_ref() }) else { return vec![("Server", "none".into())] };
+    let state = if running.stopped.get() { "stopped".into() } else { running.server.addresses().join(", ") };
+    let mut rows = vec![("Server", state)];
+    rows.extend(running.server.stats().entries().into_iter().map(|(name, value)| (name, value.to_string())));
+    rows
+}
+
+impl Running {
+    /// Stops it, if it is not stopped yet, and gives the signals back.
+    fn stop(&self, code: u16, drain: Option<Duration>) {
+        if let Some(watch) = self.watch.take() {
+            watch.end();
+        }
+        if !self.stopped.replace(true) {
+            self.server.stop_with(code, drain);
+        }
+    }
+}
+
+/// The server of this thread, for the time of a call.
+#[inline]
+fn current(args: &Args) -> Result<&Running, Failure> {
+    // SAFETY: null or a live server. It is freed only by `start` and after the script, and neither runs within
+    // another call: no function calls the script back once its arguments are read.
+    match unsafe { CURRENT.get().as_ref() } {
+        Some(running) => Ok(running),
+        None => Err(no_server(&args.function())),
+    }
+}
+
+#[cold]
+fn no_server(function: &str) -> Failure {
+    fork::failure(function).unwrap_or_else(|| {
+        Failure::Exception(
+            format!("{function}(): no server has been started; call ws_server_start() first"),
+            0,
+        )
+    })
+}
+
+fn poller(args: &Args) -> Result<Poller<'_>, Failure> {
+    let busy = || Failure::Exception(format!("{}(): another thread is polling", args.function()), 0);
+    current(args)?.server.poller().ok_or_else(busy)
+}
+
+/// Waits until there are events, or there is nothing more to wait for.
+fn wait(poller: &mut Poller<'_>, timeout: Option<Duration>) {
+    let _: Wait = poller.wait(timeout, zend::interrupt_pending);
+    if signal::received() {
+        signal::wait_for_death();
+    }
+}
+
+/// Frees the server of this thread, which stops it at once if it runs.
+fn release() {
+    let running = CURRENT.replace(ptr::null()).cast_mut();
+    if !running.is_null() {
+        OWNER.store(0, Ordering::Release);
+        // SAFETY: from `Box::into_raw`, and nobody else has it.
+        drop(unsafe { Box::from_raw(running) });
+    }
+}
+
+/// Other interfaces end or share the process as they please, so a server cannot live in it.
+fn refuse_other_interfaces() -> Outcome {
+    let sapi = zend::sapi_name();
+    if ["cli", "phpdbg", "embed"].contains(&sapi.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::Exception(
+        format!(
+            "ws_server_start() needs a process that lives as long as its connections, and PHP runs as \"{sapi}\" here; \
+             run the server in a script of its own on the command line (php server.php) and publish to it from here"
+        ),
+        0,
+    ))
+}
+
+fn refuse_second_server() -> Outcome {
+    // SAFETY: as in `end_of_script`.
+    let addresses = match unsafe { CURRENT.get().as_ref() } {
+        Some(running) if running.stopped.get() => return Ok(()),
+        Some(running) => format!(" on {}", running.server.addresses().join(", ")),
+        None if OWNER.load(Ordering::Acquire) == 0 => return Ok(()),
+        None => String::new(),
+    };
+    Err(Failure::Exception(
+        format!(
+            "ws_server_start(): a server is running in this process already{addresses}; give it several addresses in \
+             the option \"listen\", or stop it by ws_server_stop() first"
+        ),
+        0,
+    ))
+}
+
+#[inline]
+fn conn_id(conn: i64) -> ConnId {
+    // A negative number is above 2^63, and 0 is no id either.
+    ConnId::from_u64(conn as u64)
+}
+
+#[inline]
+fn kind(binary: bool) -> Kind {
+    if binary { Kind::Binary } else { Kind::Text }
+}
+
+/// Seconds as a duration; None, which is for ever, for negative ones.
+fn timeout(argument: u32, seconds: f64) -> Result<Option<Duration>, Failure> {
+    if seconds.is_nan() {
+        return Err(Failure::Value(argument, "must be a number of seconds, NAN given".into()));
+    }
+    if seconds < 0.0 {
+        return Ok(None);
+    }
+    Ok(Some(Duration::try_from_secs_f64(seconds).map_or(LONGEST, |timeout| timeout.min(LONGEST))))
+}
+
+/// A message that no connection could be sent.
+#[cold]
+fn message_failure(argument: u32, error: SendError) -> Failure {
+    match error {
+        SendError::NotUtf8 => {
+            let text = "must be valid UTF-8 for a text message, pass binary: true to send bytes";
+            Failure::Value(argument, text.into())
+        }
+        SendError::TooBig { len, max } => Failure::Value(
+            argument,
+            format!(
+                "must be at most {max} bytes long, which the option \"send_queue_bytes\" says, {len} given"
+            ),
+        ),
+        other => Failure::Exception(other.to_string(), 0),
+    }
+}
+
+/// An epoll descriptor that is readable while `fd` is.
+fn watch_readable(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: results are checked; the new descriptor is nobody else's; the event lives through the call.
+    unsafe {
+        let epoll = libc::epoll_create1(libc::EPOLL_CLOEXEC);
+        if epoll < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let epoll = OwnedFd::from_raw_fd(epoll);
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
+        let epoll_fd = epoll.as_raw_fd();
+        if libc::epoll_ctl(epoll_fd, libc::EPOLL_CTL_ADD, fd, &mut event) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(epoll)
+    }
+}
