@@ -32,6 +32,8 @@ def main():
             raise Failure(f"{WSLOAD} is missing: run `make bench`, or `cargo build --release -p wsload`")
         servers = [server for server in SERVERS if server.name in options.servers and is_built(server)]
         cells = [cell for cell in CELLS if options.only in cell.title]
+        if not cells:
+            raise Failure(f"no cell contains {options.only!r}; there are: {'; '.join(cell.title for cell in CELLS)}")
         results, failures = measure(servers, cells, options)
     except Failure as failure:
         print(f"bench: {failure}", file=sys.stderr)
@@ -39,7 +41,8 @@ def main():
     except KeyboardInterrupt:
         return 130
     print_table(servers, cells, results)
-    missed = print_bars(cells, results)
+    bars = [bar for bar in BARS if bar.cell in cells and bar.server in options.servers]
+    missed = print_bars(bars, results)
     for failure in failures:
         print(f"failed: {failure}")
     print_machine(options, results)
@@ -171,10 +174,10 @@ def print_table(servers, cells, results):
     print()
 
 
-def print_bars(cells, results):
+def print_bars(bars, results):
     """Says of each bar whether it is met; returns how many are not, those that were not measured included."""
     missed = 0
-    for bar in (bar for bar in BARS if bar.cell in cells):
+    for bar in bars:
         value = value_of(results, bar.cell, bar.server, bar.field)
         met = value is not None and bar.met(value)
         missed += not met
