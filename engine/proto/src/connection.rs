@@ -88,9 +88,39 @@ struct FrameInProgress {
     fin: bool,
     opcode: Opcode,
     key: [u8; 4],
-    /// Bytes of payload taken so far, for the phase of the masking key.
-    taken: u64,
+    /// Which byte of the key is next.
+    phase: u8,
+    /// Bytes of payload still to come.
     remaining: u64,
+}
+
+/// One call of [`Connection::receive`]: what it was given.
+struct Reading<'a, S> {
+    now_ms: u64,
+    limits: &'a Limits,
+    /// The bytes that have not been taken.
+    rest: &'a mut [u8],
+    out: &'a mut Vec<u8>,
+    sink: &'a mut S,
+}
+
+impl<'a, S> Reading<'a, S> {
+    /// The next `len` bytes, or all if there are fewer.
+    #[inline]
+    fn take(&mut self, len: usize) -> &'a mut [u8] {
+        let rest = std::mem::take(&mut self.rest);
+        let (taken, rest) = rest.split_at_mut_checked(len.min(rest.len())).unwrap_or_default();
+        self.rest = rest;
+        taken
+    }
+
+    /// The same of payload; `phase` is the byte of the key that is next.
+    #[inline]
+    fn take_unmasked(&mut self, len: u64, key: [u8; 4], phase: u8) -> &'a [u8] {
+        let payload = self.take(usize::try_from(len).unwrap_or(usize::MAX));
+        unmask(payload, key, usize::from(phase));
+        payload
+    }
 }
 
 /// What we said in our close frame, and when.
@@ -147,17 +177,14 @@ impl Connection {
             self.heartbeat.heard(now_ms);
         }
         self.blocked = false;
-        let mut rest = bytes;
-        let outcome = self.run(now_ms, limits, &mut rest, out, sink);
-        let left = rest.len();
-        if let Err(violation) = outcome {
-            self.fail(violation, out);
+        let mut reading = Reading { now_ms, limits, rest: bytes, out, sink };
+        if let Err(violation) = self.run(&mut reading) {
+            self.fail(violation, reading.out);
         }
         if matches!(self.state, State::Closed(_)) {
-            self.release();
             return Progress { consumed: len, blocked: false };
         }
-        Progress { consumed: len - left, blocked: self.blocked }
+        Progress { consumed: len - reading.rest.len(), blocked: self.blocked }
     }
 
     /// Starts the closing handshake: appends our close frame. Does nothing if one was sent before.
@@ -221,32 +248,24 @@ impl Connection {
         self.said.as_ref()?.at_ms.checked_add(millis(limits.close_timeout))
     }
 
-    /// Consumes frames from the front of `rest` until it is used up, the sink is full or the connection closed.
+    /// Takes frames until there are no more bytes, the sink is full or the connection closed.
     #[inline]
-    fn run(
-        &mut self,
-        now_ms: u64,
-        limits: &Limits,
-        rest: &mut &mut [u8],
-        out: &mut Vec<u8>,
-        sink: &mut impl Sink,
-    ) -> Result<(), Violation> {
+    fn run<S: Sink>(&mut self, reading: &mut Reading<'_, S>) -> Result<(), Violation> {
         loop {
             if self.frame.is_some() {
-                if !self.take_payload(now_ms, limits, rest, out, sink)? {
+                if !self.continue_frame(reading)? {
                     return Ok(());
                 }
             } else {
-                let Some((header, from_rest)) = self.take_header(rest)? else { return Ok(()) };
-                self.judge(&header, limits)?;
-                if !header.opcode.is_control() && !sink.has_room() {
+                let Some((header, size)) = self.next_header(reading)? else { return Ok(()) };
+                self.judge(&header, reading.limits)?;
+                if !header.opcode.is_control() && !reading.sink.has_room() {
                     self.blocked = true;
                     return Ok(());
                 }
+                reading.take(size);
                 self.header_len = 0;
-                let after = std::mem::take(rest);
-                *rest = after.get_mut(from_rest..).unwrap_or_default();
-                self.begin_frame(&header, now_ms, limits, rest, out, sink)?;
+                self.begin_frame(&header, reading)?;
             }
             if matches!(self.state, State::Closed(_)) {
                 return Ok(());
@@ -254,37 +273,40 @@ impl Connection {
         }
     }
 
-    /// The next header and how many of its bytes lie in `rest` (the others were kept before). Bytes of a header
-    /// that is not complete are kept; those of a complete one are left where they are.
+    /// The next header and how many of its bytes have not been taken: a complete one is left where it is, as
+    /// there may be no room for its frame.
     #[inline]
-    fn take_header(&mut self, rest: &mut &mut [u8]) -> Result<Option<(Header, usize)>, Violation> {
-        if self.header_len == 0 {
-            let header = frame::parse_header(rest)?;
-            if let Some(header) = header {
-                return Ok(Some((header, header.size)));
-            }
+    fn next_header<S>(&mut self, reading: &mut Reading<'_, S>) -> Result<Option<(Header, usize)>, Violation> {
+        if reading.rest.is_empty() {
+            return Ok(None);
         }
-        self.take_split_header(rest)
+        if self.header_len == 0
+            && let Some(header) = frame::parse_header(reading.rest)?
+        {
+            return Ok(Some((header, header.size)));
+        }
+        self.split_header(reading)
     }
 
-    /// A header that arrives in pieces.
+    /// A header that arrives in pieces: what is there of it is taken and kept.
     #[cold]
-    fn take_split_header(&mut self, rest: &mut &mut [u8]) -> Result<Option<(Header, usize)>, Violation> {
+    fn split_header<S>(
+        &mut self,
+        reading: &mut Reading<'_, S>,
+    ) -> Result<Option<(Header, usize)>, Violation> {
         let kept = usize::from(self.header_len);
-        let room = self.header.get_mut(kept..).unwrap_or_default();
-        let copied = room.len().min(rest.len());
-        for (to, from) in room.iter_mut().zip(rest.iter()) {
+        let free = self.header.get_mut(kept..).unwrap_or_default();
+        let copied = free.len().min(reading.rest.len());
+        for (to, from) in free.iter_mut().zip(reading.rest.iter()) {
             *to = *from;
         }
         let known = self.header.get(..kept + copied).unwrap_or_default();
-        match frame::parse_header(known)? {
-            Some(header) => Ok(Some((header, header.size.saturating_sub(kept)))),
-            None => {
-                self.header_len = known.len() as u8;
-                *rest = &mut [];
-                Ok(None)
-            }
+        if let Some(header) = frame::parse_header(known)? {
+            return Ok(Some((header, header.size.saturating_sub(kept))));
         }
+        self.header_len = known.len() as u8;
+        reading.take(copied);
+        Ok(None)
     }
 
     /// Judges a frame by its header and what came before it. Changes nothing: a frame that waits for room in the
@@ -306,75 +328,66 @@ impl Connection {
         }
     }
 
-    /// A header is there. A frame that is there as a whole is dealt with at once, without a copy.
+    /// A header is there and sound. A frame that is there as a whole is dealt with at once, without a copy;
+    /// fragments and frames that are still arriving are collected.
     #[inline]
-    fn begin_frame(
+    fn begin_frame<S: Sink>(
         &mut self,
         header: &Header,
-        now_ms: u64,
-        limits: &Limits,
-        rest: &mut &mut [u8],
-        out: &mut Vec<u8>,
-        sink: &mut impl Sink,
+        reading: &mut Reading<'_, S>,
     ) -> Result<(), Violation> {
-        let kind = match header.opcode {
+        let &Header { fin, reserved, opcode, len, key, .. } = header;
+        let kind = match opcode {
             Opcode::Text => Some(Kind::Text),
             Opcode::Binary => Some(Kind::Binary),
             _ => None,
         };
-        let len = header.len as usize;
-        if (rest.len() >= len) && (kind.is_none() || header.fin) && header.opcode != Opcode::Continuation {
-            let (payload, after) = std::mem::take(rest).split_at_mut_checked(len).unwrap_or_default();
-            *rest = after;
-            unmask(payload, header.key, 0);
-            return match kind {
-                None => self.on_control(header.opcode, payload, now_ms, limits, out),
-                Some(kind) => {
-                    if kind == Kind::Text && header.reserved == 0 && utf8::validate(payload).is_none() {
-                        return Err(Violation::NotUtf8);
-                    }
-                    self.heartbeat.message(now_ms);
-                    sink.message(kind, header.reserved, Payload::Borrowed(payload));
-                    Ok(())
-                }
-            };
+        if len <= reading.rest.len() as u64 {
+            if let (Some(kind), true) = (kind, fin) {
+                let payload = reading.take_unmasked(len, key, 0);
+                return self.whole_message(kind, reserved, payload, reading);
+            }
+            if opcode.is_control() {
+                let payload = reading.take_unmasked(len, key, 0);
+                return self.on_control(opcode, payload, reading);
+            }
         }
         if let Some(kind) = kind {
-            self.message = Some(Box::new(Assembly::new(kind, header.reserved)));
-        } else if let (Opcode::Continuation, Some(message)) = (header.opcode, &mut self.message) {
+            self.message = Some(Box::new(Assembly::new(kind, reserved)));
+        } else if let (Opcode::Continuation, Some(message)) = (opcode, &mut self.message) {
             message.begin_fragment();
         }
-        self.frame = Some(FrameInProgress {
-            fin: header.fin,
-            opcode: header.opcode,
-            key: header.key,
-            taken: 0,
-            remaining: header.len,
-        });
+        self.frame = Some(FrameInProgress { fin, opcode, key, phase: 0, remaining: len });
+        Ok(())
+    }
+
+    #[inline]
+    fn whole_message<S: Sink>(
+        &mut self,
+        kind: Kind,
+        reserved: u8,
+        payload: &[u8],
+        reading: &mut Reading<'_, S>,
+    ) -> Result<(), Violation> {
+        if kind == Kind::Text && reserved == 0 && utf8::validate(payload).is_none() {
+            return Err(Violation::NotUtf8);
+        }
+        self.heartbeat.message(reading.now_ms);
+        reading.sink.message(kind, reserved, Payload::Borrowed(payload));
         Ok(())
     }
 
     /// Takes payload of the frame in progress; false when more bytes are needed first.
-    fn take_payload(
-        &mut self,
-        now_ms: u64,
-        limits: &Limits,
-        rest: &mut &mut [u8],
-        out: &mut Vec<u8>,
-        sink: &mut impl Sink,
-    ) -> Result<bool, Violation> {
+    fn continue_frame<S: Sink>(&mut self, reading: &mut Reading<'_, S>) -> Result<bool, Violation> {
         let Some(frame) = &mut self.frame else { return Ok(true) };
-        let len = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(rest.len());
-        let (piece, after) = std::mem::take(rest).split_at_mut_checked(len).unwrap_or_default();
-        *rest = after;
-        unmask(piece, frame.key, frame.taken as usize);
-        frame.taken += len as u64;
-        frame.remaining -= len as u64;
+        let piece = reading.take_unmasked(frame.remaining, frame.key, frame.phase);
+        frame.remaining -= piece.len() as u64;
+        frame.phase = frame.phase.wrapping_add(piece.len() as u8) % 4;
         let FrameInProgress { fin, opcode, remaining, .. } = *frame;
         if opcode.is_control() {
             self.control.extend_from_slice(piece);
         } else if let Some(message) = &mut self.message {
-            message.append(piece, limits)?;
+            message.append(piece, reading.limits)?;
         }
         if remaining > 0 {
             return Ok(false);
@@ -382,34 +395,31 @@ impl Connection {
         self.frame = None;
         if opcode.is_control() {
             let payload = std::mem::take(&mut self.control);
-            self.on_control(opcode, &payload, now_ms, limits, out)?;
+            self.on_control(opcode, &payload, reading)?;
         } else if fin && let Some(message) = self.message.take() {
             let (kind, reserved) = (message.kind, message.reserved);
             let data = message.finish()?;
-            self.heartbeat.message(now_ms);
-            sink.message(kind, reserved, Payload::Owned(data));
+            self.heartbeat.message(reading.now_ms);
+            reading.sink.message(kind, reserved, Payload::Owned(data));
         }
         Ok(true)
     }
 
-    fn on_control(
+    fn on_control<S>(
         &mut self,
         opcode: Opcode,
         payload: &[u8],
-        now_ms: u64,
-        limits: &Limits,
-        out: &mut Vec<u8>,
+        reading: &mut Reading<'_, S>,
     ) -> Result<(), Violation> {
         if opcode == Opcode::Close {
-            let close = CloseFrame::parse(payload)?;
-            self.on_close(close, out);
+            self.on_close(CloseFrame::parse(payload)?, reading.out);
             return Ok(());
         }
-        if !self.control_rate.allow(limits.max_control_frames_per_s, now_ms) {
+        if !self.control_rate.allow(reading.limits.max_control_frames_per_s, reading.now_ms) {
             return Err(Violation::ControlFlood);
         }
         if opcode == Opcode::Ping && self.state == State::Open {
-            frame::put(out, Opcode::Pong, payload);
+            frame::put(reading.out, Opcode::Pong, payload);
         }
         Ok(())
     }

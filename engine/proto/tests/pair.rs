@@ -39,7 +39,8 @@ impl Link {
     }
 
     fn take(&mut self, now: Duration) -> Option<Vec<u8>> {
-        self.on_their_way.pop_front_if(|(at, _)| *at <= now).map(|(_, bytes)| bytes)
+        self.next_at().filter(|at| *at <= now)?;
+        self.on_their_way.pop_front().map(|(_, bytes)| bytes)
     }
 }
 
