@@ -494,7 +494,8 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["127.0.0.1:0", "[::1]:80", "localhost:8080", "0:8080", "1.2.3.4:1,1.2.3.4:2", "h:0,h:0"] {
+        for good in ["127.0.0.1:0", "[::1]:80", "localhost:8080", "0:8080", "1.2.3.4:1,1.2.3.4:2", "h:0,h:0"]
+        {
             assert!(Config::new().set("listen", good).is_ok(), "{good}");
         }
         for bad in ["", "8080", ":80", "h:65536", "h:x", "::1:80", "[::1]", "h:1,", "h:1,h:1", "a b:1"] {

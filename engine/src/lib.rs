@@ -1,1 +1,57 @@
-//! stub
+//! An asynchronous WebSocket server for host programs that keep their own logic.
+//!
+//! The engine does sockets, handshakes, framing, limits and timeouts on threads of its own; the host starts a
+//! [`Server`], polls events and sends. Three promises come before all else: slow or dying host code never hurts
+//! connections; no peer can hurt the others; a host call never waits for a socket.
+//!
+//! ```
+//! use wsengine::{Config, EventBody, Server, Wait};
+//!
+//! let mut config = Config::new();
+//! config.set("listen", "127.0.0.1:0")?;
+//! let server = Server::start(&config)?;
+//! # server.stop(None);
+//! loop {
+//!     let mut poller = server.poller().expect("nobody else polls");
+//!     if poller.wait(None, || false) == Wait::Stopped {
+//!         break;
+//!     }
+//!     while let Some(event) = poller.next() {
+//!         if let (Some(conn), EventBody::Message { kind, data }) = (event.conn, event.body) {
+//!             let _ = server.send(conn, kind, data);
+//!         }
+//!     }
+//! }
+//! # Ok::<(), wsengine::Error>(())
+//! ```
+#![deny(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+mod accept;
+mod config;
+mod deliver;
+mod driver;
+mod error;
+mod event;
+mod http;
+mod hub;
+mod inbox;
+mod io_thread;
+mod link;
+pub mod log;
+mod mailbox;
+mod outbox;
+mod server;
+mod stats;
+mod sys;
+mod timers;
+
+pub use config::{Config, OptionInfo};
+pub use error::{Error, SendError};
+pub use event::{ConnId, Event, EventBody, Request};
+pub use server::{Poller, Server, Wait};
+pub use stats::Stats;
+pub use wsengine_proto::Kind;

@@ -1,0 +1,272 @@
+//! A socket until it is a WebSocket: hyper reads the request, the answer is the opening handshake, a file of
+//! `static_root`, or a refusal with a status and one line that says why.
+//!
+//! After the 101 the stream is taken back from hyper together with the bytes it has read too far, and all that
+//! hyper needed is freed.
+
+use crate::config::Settings;
+use crate::event::Request;
+use crate::hub;
+use crate::link::Shared;
+use bytes::Bytes;
+use http::{Method, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+use tower_http::services::ServeDir;
+use wsengine_proto::handshake::{self, Accepted, Refusal};
+
+type Body = UnsyncBoxBody<Bytes, io::Error>;
+type Response = http::Response<Body>;
+
+const PLAIN_REQUEST: Refusal = Refusal::new(
+    StatusCode::UPGRADE_REQUIRED,
+    "This is a WebSocket server: connect with a WebSocket client (ws://).",
+);
+const NO_SUCH_FILE: Refusal = Refusal::new(StatusCode::NOT_FOUND, "There is no such file.");
+const TOO_SLOW: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request took too long.");
+const NO_HTTP: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "This is not a sound HTTP/1.1 request.");
+const HEAD_TOO_LARGE: Refusal = Refusal::new(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "The request's head is too large or has too many headers.",
+);
+
+/// Serves one socket until it is closed or has become a connection.
+pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+    let progress = Rc::new(Progress {
+        deadline: Cell::new(Instant::now() + shared.settings.handshake_timeout),
+        answering: Cell::new(false),
+    });
+    let upgrade: Rc<RefCell<Option<Request>>> = Rc::default();
+    let service = {
+        let (progress, upgrade, shared) = (progress.clone(), upgrade.clone(), shared.clone());
+        service_fn(move |request| {
+            progress.answering.set(true);
+            progress.moved(&shared.settings);
+            Box::pin(answer(request, peer, shared.clone(), upgrade.clone()))
+        })
+    };
+    let watched = Watched { stream, progress: progress.clone(), shared: shared.clone() };
+    let mut connection = http1::Builder::new()
+        .max_buf_size(shared.settings.max_head_bytes)
+        .max_headers(shared.settings.max_headers)
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(watched), service);
+
+    let outcome = {
+        let mut deadline = pin!(sleep_until(progress.deadline.get()));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
+                return Poll::Ready(Some(result));
+            }
+            while deadline.as_mut().poll(cx).is_ready() {
+                if progress.deadline.get() <= Instant::now() {
+                    return Poll::Ready(None);
+                }
+                deadline.as_mut().reset(progress.deadline.get());
+            }
+            Poll::Pending
+        })
+        .await
+    };
+
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner().stream;
+    if let Some(request) = upgrade.borrow_mut().take() {
+        match outcome {
+            Some(Ok(())) => hub::with(|hub| hub.adopt(stream, &parts.read_buf, request)).unwrap_or(()),
+            _ => shared.seats.leave(peer.ip()),
+        }
+        return;
+    }
+    let refusal = match outcome {
+        _ if progress.answering.get() => return,
+        None => TOO_SLOW,
+        Some(Err(error)) if error.is_parse_too_large() => HEAD_TOO_LARGE,
+        Some(Err(error)) if error.is_parse() => NO_HTTP,
+        Some(_) => return,
+    };
+    count_refusal(&refusal, peer);
+    let _ = tokio::time::timeout(shared.settings.handshake_timeout, refuse(&mut stream, &refusal)).await;
+}
+
+/// Writes a refusal where hyper has no request to answer.
+async fn refuse(stream: &mut TcpStream, refusal: &Refusal) -> io::Result<()> {
+    let response = refusal.response();
+    let mut text = format!("HTTP/1.1 {}\r\n", response.status());
+    for (name, value) in response.headers() {
+        text += &format!("{name}: {}\r\n", value.to_str().unwrap_or_default());
+    }
+    text += &format!("content-length: {}\r\n\r\n{}", response.body().len(), response.body());
+    stream.write_all(text.as_bytes()).await?;
+    stream.shutdown().await?;
+    // Bytes left unread would make the system throw the answer away.
+    let mut rest = [0; 4 * 1024];
+    for _ in 0..64 {
+        stream.readable().await?;
+        match stream.try_read(&mut rest) {
+            Ok(0) => break,
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Answers one request. An accepted handshake is left in `upgrade`.
+async fn answer(
+    request: http::Request<Incoming>,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    upgrade: Rc<RefCell<Option<Request>>>,
+) -> Result<Response, Infallible> {
+    if !handshake::is_websocket(&request) {
+        hub::with(|hub| hub.link().counters.http_requests.add(1));
+        return Ok(file(request, &shared.settings).await);
+    }
+    let accepted = handshake::answer(&request, &shared.settings.policy).and_then(|accepted| {
+        let full = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
+        shared.seats.take(peer.ip()).map_err(full).map(|()| accepted)
+    });
+    let status = accepted.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::SWITCHING_PROTOCOLS);
+    log_handshake(&request, peer, status);
+    Ok(match accepted {
+        Ok(accepted) => {
+            let response = accepted.response().map(|()| empty());
+            *upgrade.borrow_mut() = Some(describe(request, peer, accepted));
+            response
+        }
+        Err(refusal) => {
+            count_refusal(&refusal, peer);
+            refused(&refusal)
+        }
+    })
+}
+
+/// A file of `static_root`, or the refusal that there is none.
+async fn file(request: http::Request<Incoming>, settings: &Settings) -> Response {
+    let Some(root) = &settings.static_root else { return refused(&PLAIN_REQUEST) };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = refused(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Files can only be read."));
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match ServeDir::new(root).try_call(request).await {
+        Ok(response) if response.status() == StatusCode::NOT_FOUND => refused(&NO_SUCH_FILE),
+        Ok(response) => response.map(|body| body.map_err(io::Error::other).boxed_unsync()),
+        Err(error) => {
+            tracing::warn!(%error, "a file cannot be served");
+            refused(&Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The file cannot be read."))
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    refusal.response().map(|text| Full::from(text).map_err(|never| match never {}).boxed_unsync())
+}
+
+fn empty() -> Body {
+    Full::default().map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// What the host is told of the request.
+fn describe(request: http::Request<Incoming>, peer: SocketAddr, accepted: Accepted) -> Request {
+    let (head, _) = request.into_parts();
+    Request {
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+        peer,
+        subprotocol: accepted.subprotocol,
+        tls: false,
+    }
+}
+
+fn count_refusal(refusal: &Refusal, peer: SocketAddr) {
+    hub::with(|hub| hub.link().counters.refused.add(1));
+    tracing::info!(%peer, status = refusal.status.as_u16(), reason = refusal.reason, "refused");
+}
+
+/// What the push server of old printed for each client.
+fn log_handshake(request: &http::Request<Incoming>, peer: SocketAddr, status: StatusCode) {
+    let header = |name: header::HeaderName| {
+        request.headers().get(name).map_or("", |value| value.to_str().unwrap_or("(not text)"))
+    };
+    tracing::debug!(
+        %peer,
+        version = header(header::SEC_WEBSOCKET_VERSION),
+        path = request.uri().path(),
+        host = header(header::HOST),
+        origin = header(header::ORIGIN),
+        key = header(header::SEC_WEBSOCKET_KEY),
+        response = status.as_u16(),
+        "handshake"
+    );
+}
+
+/// How far a socket has come. A request has to arrive by the deadline; while it is answered each write moves it.
+struct Progress {
+    deadline: Cell<Instant>,
+    /// A request is there. Before, nothing is written but our own refusals.
+    answering: Cell<bool>,
+}
+
+impl Progress {
+    fn moved(&self, settings: &Settings) {
+        self.deadline.set(Instant::now() + settings.handshake_timeout);
+    }
+}
+
+/// The socket as hyper sees it.
+struct Watched {
+    stream: TcpStream,
+    progress: Rc<Progress>,
+    shared: Arc<Shared>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.progress.answering.get() {
+            // hyper's own answer to what is no request: a bare status. Ours says why.
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(_)) = written {
+            self.progress.moved(&self.shared.settings);
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,359 @@
+//! The connections of one I/O thread, and what they share: buffers, timers, the links to the host.
+//!
+//! A hub lives in its thread and nowhere else, so nothing here is locked. Its tasks (one for each connection, one
+//! for each handshake) and the hook before parking reach it by [`with`].
+
+use crate::driver::{Conn, Driver};
+use crate::event::{ConnId, MAX_SLOTS, Request};
+use crate::link::{Link, Shared};
+use crate::mailbox::{Commands, Stop};
+use crate::sys;
+use crate::timers::{Tick, Timers};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use wsengine_proto::close::code;
+
+/// The one buffer that all sockets of a thread are read into.
+const READ_BUFFER_BYTES: usize = 256 * 1024;
+/// The host is woken after so many reads with events, or before the thread parks, whichever is first: one
+/// wake-up, poll and reply for many messages.
+const READS_PER_WAKE: u32 = 64;
+/// A thread with so much to do that it never parks looks into its mailbox every so many tasks.
+const POLLS_PER_LOOK: u32 = 64;
+/// Sockets without a finished handshake, files on their way included, of one thread. One more ends the oldest.
+const MAX_HANDSHAKES: usize = 1_024;
+/// After so many handshakes, when they are over, what the allocator holds of them is given back.
+const HANDSHAKES_PER_TRIM: u32 = 256;
+const TRIM_AFTER: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static HUB: RefCell<Option<Hub>> = const { RefCell::new(None) };
+}
+
+/// Runs `f` with the hub of this thread; None outside of an I/O thread, or when it has ended.
+#[inline]
+pub(crate) fn with<T>(f: impl FnOnce(&mut Hub) -> T) -> Option<T> {
+    HUB.with(|hub| hub.try_borrow_mut().ok()?.as_mut().map(f))
+}
+
+/// Gives this thread its hub, or takes it away.
+pub(crate) fn set(hub: Option<Hub>) {
+    HUB.with(|slot| *slot.borrow_mut() = hub);
+}
+
+pub(crate) struct Hub {
+    pub(crate) shared: Arc<Shared>,
+    thread: usize,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    open: usize,
+    /// The engine's time as it was when the thread last woke up: exact enough for what is measured by it.
+    pub(crate) now: Duration,
+    pub(crate) read_buffer: Vec<u8>,
+    /// Collects what the protocol wants to send; empty between uses.
+    pub(crate) replies: Vec<u8>,
+    pub(crate) timers: Timers,
+    /// Commands on their way to the connections; empty between uses.
+    pub(crate) commands: Commands,
+    pub(crate) plan: crate::deliver::Plan,
+    /// Connections that hold a message for which the inbox had no room.
+    paused: Vec<u32>,
+    unannounced: u32,
+    polls: u32,
+    handshakes: BTreeMap<u64, AbortHandle>,
+    handshake_serial: u64,
+    handshakes_since_trim: u32,
+    pub(crate) stopping: Option<Stop>,
+    /// Sockets from the thread that accepts, waiting for the root task.
+    pub(crate) sockets: Vec<(TcpStream, SocketAddr)>,
+    root: Option<Waker>,
+}
+
+struct Slot {
+    conn: Option<Box<Conn>>,
+    generation: u64,
+}
+
+impl Hub {
+    pub(crate) fn new(shared: Arc<Shared>, thread: usize) -> Self {
+        Hub {
+            now: shared.now(),
+            shared,
+            thread,
+            slots: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            read_buffer: vec![0; READ_BUFFER_BYTES],
+            replies: Vec::new(),
+            timers: Timers::default(),
+            commands: Commands::default(),
+            plan: Default::default(),
+            paused: Vec::new(),
+            unannounced: 0,
+            polls: 0,
+            handshakes: BTreeMap::new(),
+            handshake_serial: 0,
+            handshakes_since_trim: 0,
+            stopping: None,
+            sockets: Vec::new(),
+            root: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn link(&self) -> &Link {
+        // A hub is made for a thread that has a link.
+        #[allow(clippy::indexing_slicing)]
+        &self.shared.links[self.thread]
+    }
+
+    // ---- connections ----
+
+    /// Makes a connection of a socket whose handshake has succeeded and starts its task. `early` are bytes that
+    /// came in the same packet.
+    pub(crate) fn adopt(&mut self, stream: tokio::net::TcpStream, early: &[u8], request: Request) {
+        let ip = request.peer.ip();
+        let Some(slot) = self.free_slot() else {
+            tracing::error!(max = MAX_SLOTS, "an I/O thread cannot hold more connections");
+            return self.shared.seats.leave(ip);
+        };
+        let Some(entry) = self.slots.get_mut(slot as usize) else { return };
+        entry.generation += 1;
+        let id = ConnId::new(self.thread, slot, entry.generation);
+        let mut conn = Box::new(Conn::new(id, ip, stream, early, self.now, &self.shared.settings.limits));
+        self.link().mailbox.opened(id);
+        self.link().inbox.lock().open(id, self.now, request);
+        self.link().counters.opened.add(1);
+        self.announce();
+        conn.schedule(self);
+        if let Some(stop) = self.stopping {
+            conn.close(self, stop.code, "");
+        }
+        if let Some(entry) = self.slots.get_mut(slot as usize) {
+            entry.conn = Some(conn);
+        }
+        self.open += 1;
+        self.handshakes_since_trim += 1;
+        if self.handshakes_since_trim == HANDSHAKES_PER_TRIM {
+            tokio::task::spawn_local(trim_when_quiet());
+        }
+        tokio::task::spawn_local(Driver(slot));
+    }
+
+    fn free_slot(&mut self) -> Option<u32> {
+        if let Some(slot) = self.free.pop() {
+            return Some(slot);
+        }
+        (self.slots.len() < MAX_SLOTS).then(|| {
+            self.slots.push(Slot { conn: None, generation: 0 });
+            self.slots.len() as u32 - 1
+        })
+    }
+
+    /// Takes a connection out, to work on it together with the hub; it has to be put back or removed.
+    #[inline]
+    pub(crate) fn take(&mut self, slot: u32) -> Option<Box<Conn>> {
+        self.slots.get_mut(slot as usize)?.conn.take()
+    }
+
+    #[inline]
+    pub(crate) fn put_back(&mut self, conn: Box<Conn>) {
+        if let Some(slot) = self.slots.get_mut(conn.id.slot() as usize) {
+            slot.conn = Some(conn);
+        }
+    }
+
+    /// Forgets a connection that was taken out: its socket is closed, its slot free.
+    pub(crate) fn remove(&mut self, conn: Box<Conn>) {
+        self.shared.seats.leave(conn.ip);
+        self.free.push(conn.id.slot());
+        self.open -= 1;
+        if self.open == 0 && self.stopping.is_some() {
+            self.wake_root();
+        }
+    }
+
+    /// The connection of this id, if it is still there.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let conn = self.slots.get_mut(id.slot() as usize)?.conn.as_deref_mut()?;
+        (conn.id == id).then_some(conn)
+    }
+
+    /// Takes out each connection in turn and puts it back.
+    pub(crate) fn for_each(&mut self, mut f: impl FnMut(&mut Self, &mut Conn)) {
+        for slot in 0..self.slots.len() as u32 {
+            if let Some(mut conn) = self.take(slot) {
+                f(self, &mut conn);
+                self.put_back(conn);
+            }
+        }
+    }
+
+    // ---- the host ----
+
+    /// There are new events; the host hears of them soon.
+    #[inline]
+    pub(crate) fn announce(&mut self) {
+        self.unannounced += 1;
+        if self.unannounced >= READS_PER_WAKE {
+            self.unannounced = 0;
+            self.shared.wake.notify();
+        }
+    }
+
+    /// A task of this thread runs.
+    #[inline]
+    pub(crate) fn polled(&mut self) {
+        self.polls = self.polls.wrapping_add(1);
+        if self.polls.is_multiple_of(POLLS_PER_LOOK) {
+            self.now = self.shared.now();
+            self.run_commands();
+        }
+    }
+
+    /// The last thing before the thread sleeps.
+    pub(crate) fn before_park(&mut self) {
+        if self.unannounced > 0 {
+            self.unannounced = 0;
+            self.shared.wake.notify();
+        }
+        loop {
+            self.link().mailbox.set_idle(true);
+            if !self.run_commands() {
+                return;
+            }
+            self.link().mailbox.set_idle(false);
+        }
+    }
+
+    /// The first thing after it.
+    pub(crate) fn after_unpark(&mut self) {
+        self.link().mailbox.set_idle(false);
+        self.now = self.shared.now();
+    }
+
+    // ---- backpressure ----
+
+    /// The inbox was full: this connection waits until the host has taken it.
+    pub(crate) fn pause(&mut self, slot: u32) {
+        self.paused.push(slot);
+        self.link().counters.read_pauses.add(1);
+    }
+
+    /// Does any connection wait for the host?
+    #[inline]
+    pub(crate) fn is_paused(&self) -> bool {
+        !self.paused.is_empty()
+    }
+
+    /// The host has taken what the inbox held.
+    pub(crate) fn resume(&mut self) {
+        for slot in std::mem::take(&mut self.paused) {
+            if let Some(conn) = self.slots.get_mut(slot as usize).and_then(|slot| slot.conn.as_deref_mut()) {
+                conn.resume();
+            }
+        }
+    }
+
+    // ---- time ----
+
+    /// Does what is due, and says when the next thing is.
+    pub(crate) fn run_timers(&mut self) -> Option<Duration> {
+        self.now = self.shared.now();
+        while let Some((tick, slots)) = self.timers.pop(self.now) {
+            for slot in slots {
+                self.run_timer(tick, slot);
+            }
+        }
+        self.timers.next()
+    }
+
+    fn run_timer(&mut self, tick: Tick, slot: u32) {
+        if let Some(mut conn) = self.take(slot) {
+            conn.on_timer(self, tick);
+            self.put_back(conn);
+        }
+    }
+
+    // ---- handshakes ----
+
+    /// Registers a task that works on a handshake; the oldest ends when there are too many.
+    pub(crate) fn handshake_begins(&mut self, start: impl FnOnce(u64) -> AbortHandle) {
+        if self.handshakes.len() >= MAX_HANDSHAKES
+            && let Some((_, oldest)) = self.handshakes.pop_first()
+        {
+            oldest.abort();
+            self.link().counters.refused.add(1);
+            self.shared.handshakes.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!(max = MAX_HANDSHAKES, "too many handshakes at once, the oldest was ended");
+        }
+        self.handshake_serial += 1;
+        let handle = start(self.handshake_serial);
+        self.handshakes.insert(self.handshake_serial, handle);
+        self.shared.handshakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its task is at its end.
+    pub(crate) fn handshake_ends(&mut self, serial: u64) {
+        if self.handshakes.remove(&serial).is_some() {
+            self.shared.handshakes.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    // ---- the end ----
+
+    /// Begins the stop, or hastens it.
+    pub(crate) fn stop(&mut self, stop: Stop) {
+        let began = self.stopping.replace(stop).is_none();
+        if began {
+            for handshake in std::mem::take(&mut self.handshakes).into_values() {
+                handshake.abort();
+                self.shared.handshakes.fetch_sub(1, Ordering::Relaxed);
+            }
+            self.for_each(|hub, conn| conn.close(hub, stop.code, ""));
+        }
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(stop.drain).await;
+            with(|hub| hub.for_each(|hub, conn| conn.cut(hub, code::ABNORMAL, "")));
+        });
+        self.wake_root();
+    }
+
+    /// Is there nothing left to do after a stop?
+    pub(crate) fn is_finished(&self) -> bool {
+        self.stopping.is_some() && self.open == 0
+    }
+
+    pub(crate) fn set_root(&mut self, waker: &Waker) {
+        self.root.get_or_insert_with(|| waker.clone());
+        self.link().mailbox.set_waker(waker);
+    }
+
+    pub(crate) fn wake_root(&self) {
+        if let Some(root) = &self.root {
+            root.wake_by_ref();
+        }
+    }
+}
+
+/// Gives memory back when a burst of handshakes is over. On a thread of its own: it takes milliseconds.
+async fn trim_when_quiet() {
+    let mut seen = 0;
+    loop {
+        tokio::time::sleep(TRIM_AFTER).await;
+        let Some(count) = with(|hub| hub.handshakes_since_trim) else { return };
+        if count == seen {
+            break;
+        }
+        seen = count;
+    }
+    with(|hub| hub.handshakes_since_trim = 0);
+    tokio::task::spawn_blocking(sys::trim_memory);
+}

@@ -1,0 +1,226 @@
+//! Events on their way from one I/O thread to the host.
+//!
+//! The I/O thread appends to a batch, the host takes the whole batch by a swap: one lock each, no copy. A batch
+//! that has reached its share of `event_queue_events` or `event_queue_bytes` takes no more messages, only what
+//! cannot wait: opens, closes and the like, of which there are few for each connection.
+
+use crate::event::{ConnId, Event, EventBody, Request};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use wsengine_proto::{Kind, Payload};
+
+/// A payload that was collected in a buffer of its own is handed over with it from this size on; a smaller one is
+/// copied to the others.
+const OWN_BUFFER_BYTES: usize = 16 * 1024;
+/// A used batch keeps this much of its buffer for the next round.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// The queue of one I/O thread.
+pub(crate) struct Inbox {
+    batch: Mutex<Batch>,
+    max_events: usize,
+    max_bytes: usize,
+}
+
+impl Inbox {
+    /// Half of the share is for the batch that fills, half for the one in the host's hands.
+    pub(crate) fn new(event_queue_events: usize, event_queue_bytes: usize, threads: usize) -> Self {
+        Inbox {
+            batch: Mutex::default(),
+            max_events: (event_queue_events / threads / 2).max(1),
+            max_bytes: (event_queue_bytes / threads / 2).max(1),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Batch> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the batch room for one more message? If not it is marked, and taking it tells the I/O thread.
+    #[inline]
+    pub(crate) fn has_room(&self, batch: &mut Batch) -> bool {
+        let room = batch.records.len() < self.max_events && batch.bytes < self.max_bytes;
+        batch.full |= !room;
+        room
+    }
+}
+
+/// Events in their order, their payloads beside them.
+#[derive(Default)]
+pub(crate) struct Batch {
+    records: Vec<Record>,
+    /// Small payloads and close reasons, one after the other.
+    arena: Vec<u8>,
+    large: Vec<Vec<u8>>,
+    requests: Vec<Request>,
+    /// What the events cost, for the limit.
+    bytes: usize,
+    /// A message had to wait because of this batch.
+    full: bool,
+}
+
+struct Record {
+    conn: u64,
+    time: Duration,
+    what: What,
+}
+
+/// An event without its payload.
+enum What {
+    Open { request: usize },
+    Message { kind: Kind, at: usize, len: usize },
+    LargeMessage { kind: Kind, index: usize },
+    Drain { dropped: u64 },
+    Close { code: u16, clean: bool, at: usize, len: usize },
+    Error { errno: i32, at: usize, len: usize },
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Was a message kept waiting by this batch? Asked once, when it is taken.
+    pub(crate) fn was_full(&self) -> bool {
+        self.full
+    }
+
+    pub(crate) fn open(&mut self, conn: ConnId, time: Duration, request: Request) {
+        self.bytes += request.cost();
+        self.requests.push(request);
+        self.push(conn, time, What::Open { request: self.requests.len() - 1 });
+    }
+
+    #[inline]
+    pub(crate) fn message(&mut self, conn: ConnId, time: Duration, kind: Kind, payload: Payload<'_>) {
+        let what = match payload {
+            Payload::Owned(data) if data.len() >= OWN_BUFFER_BYTES => {
+                self.bytes += data.capacity();
+                self.large.push(data);
+                What::LargeMessage { kind, index: self.large.len() - 1 }
+            }
+            payload => {
+                let (at, len) = self.store(payload.as_bytes());
+                What::Message { kind, at, len }
+            }
+        };
+        self.push(conn, time, what);
+    }
+
+    pub(crate) fn drain(&mut self, conn: ConnId, time: Duration, dropped: u64) {
+        self.push(conn, time, What::Drain { dropped });
+    }
+
+    pub(crate) fn close(&mut self, conn: ConnId, time: Duration, code: u16, reason: &str, clean: bool) {
+        let (at, len) = self.store(reason.as_bytes());
+        self.push(conn, time, What::Close { code, clean, at, len });
+    }
+
+    pub(crate) fn error(&mut self, time: Duration, errno: i32, message: &str) {
+        let (at, len) = self.store(message.as_bytes());
+        self.push(ConnId::from_u64(0), time, What::Error { errno, at, len });
+    }
+
+    /// The event at `index`; the host goes through a batch from 0 on.
+    #[inline]
+    pub(crate) fn event(&self, index: usize) -> Option<Event<'_>> {
+        let record = self.records.get(index)?;
+        let bytes = |at: usize, len: usize| self.arena.get(at..at + len).unwrap_or_default();
+        let text = |at, len| std::str::from_utf8(bytes(at, len)).unwrap_or_default();
+        let body = match record.what {
+            What::Message { kind, at, len } => EventBody::Message { kind, data: bytes(at, len) },
+            What::LargeMessage { kind, index } => {
+                EventBody::Message { kind, data: self.large.get(index).map_or(&[], Vec::as_slice) }
+            }
+            What::Open { request } => EventBody::Open(self.requests.get(request)?),
+            What::Drain { dropped } => EventBody::Drain { dropped },
+            What::Close { code, clean, at, len } => EventBody::Close { code, reason: text(at, len), clean },
+            What::Error { errno, at, len } => EventBody::Error { errno, message: text(at, len) },
+        };
+        let conn = (record.conn != 0).then_some(ConnId::from_u64(record.conn));
+        Some(Event { conn, time: record.time, body })
+    }
+
+    /// Makes it ready to be filled again.
+    pub(crate) fn clear(&mut self) {
+        self.records.clear();
+        self.arena.clear();
+        self.arena.shrink_to(KEPT_BYTES);
+        self.records.shrink_to(KEPT_BYTES / size_of::<Record>());
+        self.large.clear();
+        self.requests.clear();
+        self.bytes = 0;
+        self.full = false;
+    }
+
+    #[inline]
+    fn store(&mut self, bytes: &[u8]) -> (usize, usize) {
+        let at = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        self.bytes += bytes.len();
+        (at, bytes.len())
+    }
+
+    #[inline]
+    fn push(&mut self, conn: ConnId, time: Duration, what: What) {
+        self.bytes += size_of::<Record>();
+        self.records.push(Record { conn: conn.as_u64(), time, what });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONN: ConnId = ConnId::from_u64(7);
+
+    fn text(batch: &mut Batch, text: &str) {
+        batch.message(CONN, Duration::ZERO, Kind::Text, Payload::Borrowed(text.as_bytes()));
+    }
+
+    #[test]
+    fn events_come_back_in_order_with_their_payloads() {
+        let mut batch = Batch::default();
+        text(&mut batch, "one");
+        batch.message(CONN, Duration::ZERO, Kind::Binary, Payload::Owned(vec![1; OWN_BUFFER_BYTES]));
+        batch.message(CONN, Duration::ZERO, Kind::Binary, Payload::Owned(vec![2; 3]));
+        batch.close(CONN, Duration::ZERO, 1000, "bye", true);
+        batch.error(Duration::ZERO, 24, "no descriptors");
+
+        let data = |index| match batch.event(index).unwrap().body {
+            EventBody::Message { data, .. } => data.to_vec(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(data(0), b"one");
+        assert_eq!(data(1), vec![1; OWN_BUFFER_BYTES]);
+        assert_eq!(data(2), vec![2; 3]);
+        let close = batch.event(3).unwrap();
+        assert_eq!(close.conn, Some(CONN));
+        assert!(matches!(close.body, EventBody::Close { code: 1000, reason: "bye", clean: true }));
+        let error = batch.event(4).unwrap();
+        assert_eq!(error.conn, None);
+        assert!(matches!(error.body, EventBody::Error { errno: 24, message: "no descriptors" }));
+        assert!(batch.event(5).is_none());
+    }
+
+    #[test]
+    fn a_batch_is_full_by_events_or_by_bytes_and_says_so() {
+        let inbox = Inbox::new(4, 1 << 20, 1);
+        let mut batch = inbox.lock();
+        text(&mut batch, "one");
+        assert!(inbox.has_room(&mut batch) && !batch.was_full());
+        text(&mut batch, "two");
+        assert!(!inbox.has_room(&mut batch) && batch.was_full());
+
+        let inbox = Inbox::new(1_000, 2_000, 1);
+        let mut batch = inbox.lock();
+        text(&mut batch, &"x".repeat(2_000));
+        assert!(!inbox.has_room(&mut batch));
+        batch.clear();
+        assert!(inbox.has_room(&mut batch) && !batch.was_full());
+    }
+}

@@ -1,0 +1,91 @@
+//! An I/O thread: a tokio runtime of its own, its hub, and the root task that keeps it going until the stop.
+
+use crate::accept;
+use crate::hub::{self, Hub};
+use crate::link::Shared;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::TcpListener;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::time::{Instant, sleep_until};
+
+/// Threads for reading files; they end when there is nothing to do.
+const FILE_THREADS: usize = 2;
+
+/// Runs one I/O thread until the server has stopped. `ready` is told when it works, or why it cannot.
+pub(crate) fn run(
+    shared: Arc<Shared>,
+    thread: usize,
+    listeners: Vec<TcpListener>,
+    ready: impl FnOnce(io::Result<()>),
+) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(FILE_THREADS)
+        .thread_name("wsengine-files")
+        .on_thread_park(|| hub::with(Hub::before_park).unwrap_or(()))
+        .on_thread_unpark(|| hub::with(Hub::after_unpark).unwrap_or(()))
+        .build_local(LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return ready(Err(error)),
+    };
+    hub::set(Some(Hub::new(shared.clone(), thread)));
+    ready(Ok(()));
+    runtime.block_on(async {
+        let accepting: Vec<_> = listeners
+            .into_iter()
+            .map(|listener| tokio::task::spawn_local(accept::accept(listener, shared.clone())))
+            .collect();
+        tokio::task::spawn_local(timers(shared.clone()));
+        root(&shared, || accepting.iter().for_each(|task| task.abort())).await;
+    });
+    hub::set(None);
+    drop(runtime);
+    shared.running.fetch_sub(1, Ordering::SeqCst);
+    shared.wake.notify();
+}
+
+/// Takes over sockets that another thread has accepted, and ends when the server has stopped.
+async fn root(shared: &Arc<Shared>, stop_accepting: impl Fn()) {
+    poll_fn(|cx| {
+        let sockets = hub::with(|hub| {
+            hub.set_root(cx.waker());
+            if hub.stopping.is_some() {
+                stop_accepting();
+            }
+            std::mem::take(&mut hub.sockets)
+        });
+        for (socket, peer) in sockets.unwrap_or_default() {
+            accept::begin(socket, peer, shared);
+        }
+        match hub::with(|hub| hub.is_finished()) {
+            Some(false) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    })
+    .await;
+}
+
+/// Runs the timers of the hub.
+async fn timers(shared: Arc<Shared>) {
+    let mut sleep = pin!(sleep_until(Instant::now()));
+    poll_fn(|cx| {
+        loop {
+            let next = hub::with(|hub| {
+                hub.timers.set_waker(cx.waker());
+                hub.run_timers()
+            });
+            let Some(Some(next)) = next else { return Poll::<()>::Pending };
+            sleep.as_mut().reset(Instant::from_std(shared.started + next));
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+}

@@ -1,0 +1,248 @@
+//! What the threads of one server share: the settings, one link for each I/O thread, and how the host is woken.
+
+use crate::config::Settings;
+use crate::inbox::Inbox;
+use crate::mailbox::{Mailbox, QueueCaps};
+use crate::stats::Counters;
+use crate::sys::EventFd;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Everything that host threads and I/O threads share.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) links: Vec<Link>,
+    pub(crate) wake: HostWake,
+    pub(crate) started: Instant,
+    /// I/O threads that have not ended yet.
+    pub(crate) running: AtomicUsize,
+    /// Bytes in the outboxes of all connections.
+    pub(crate) queued_bytes: AtomicUsize,
+    pub(crate) handshakes: AtomicUsize,
+    pub(crate) seats: Seats,
+}
+
+/// Where the host and one I/O thread meet, and nowhere else.
+pub(crate) struct Link {
+    pub(crate) inbox: Inbox,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) counters: Counters,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, open_files: usize) -> io::Result<Self> {
+        let threads = settings.thread_count();
+        let caps = QueueCaps { bytes: settings.send_queue_bytes, messages: settings.send_queue_messages };
+        let link = || Link {
+            inbox: Inbox::new(settings.event_queue_events, settings.event_queue_bytes, threads),
+            mailbox: Mailbox::new(caps),
+            counters: Counters::default(),
+        };
+        Ok(Shared {
+            links: (0..threads).map(|_| link()).collect(),
+            wake: HostWake::new()?,
+            started: Instant::now(),
+            running: AtomicUsize::new(threads),
+            queued_bytes: AtomicUsize::new(0),
+            handshakes: AtomicUsize::new(0),
+            seats: Seats::new(&settings, open_files),
+            settings,
+        })
+    }
+
+    /// The engine's time.
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// How I/O threads wake the host: a descriptor that is made readable only when the host has said that it sleeps.
+pub(crate) struct HostWake {
+    event: EventFd,
+    /// The host sleeps, or waits on the descriptor in a loop of its own.
+    armed: AtomicBool,
+    /// Somebody wants the poll to return with nothing.
+    woken: AtomicBool,
+    /// The host has asked for the descriptor, so it has to tell the truth between polls as well.
+    exported: AtomicBool,
+}
+
+impl HostWake {
+    fn new() -> io::Result<Self> {
+        Ok(HostWake {
+            event: EventFd::new()?,
+            armed: AtomicBool::new(false),
+            woken: AtomicBool::new(false),
+            exported: AtomicBool::new(false),
+        })
+    }
+
+    /// There are events. Called after the lock of the inbox was let go: the host arms before it looks into the
+    /// inboxes for the last time, so either it has seen the event or this sees that it is armed.
+    #[inline]
+    pub(crate) fn notify(&self) {
+        if self.armed.load(Ordering::SeqCst) && self.armed.swap(false, Ordering::SeqCst) {
+            self.event.signal();
+        }
+    }
+
+    /// Makes the current, or else the next, poll return. Async-signal-safe.
+    pub(crate) fn interrupt(&self) {
+        self.woken.store(true, Ordering::SeqCst);
+        self.event.signal();
+    }
+
+    /// Was [`HostWake::interrupt`] called since the last time?
+    pub(crate) fn take_interrupt(&self) -> bool {
+        self.woken.load(Ordering::SeqCst) && self.woken.swap(false, Ordering::SeqCst)
+    }
+
+    pub(crate) fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn disarm(&self) {
+        self.armed.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn event(&self) -> &EventFd {
+        &self.event
+    }
+
+    /// From now on the descriptor tells the truth between polls.
+    pub(crate) fn export(&self) {
+        if !self.exported.swap(true, Ordering::SeqCst) {
+            self.event.signal();
+        }
+    }
+
+    /// After a poll: readable if something waits, else to be made readable by the next event.
+    pub(crate) fn settle(&self, something_waits: impl Fn() -> bool) {
+        if !self.exported.load(Ordering::SeqCst) {
+            return;
+        }
+        self.event.clear();
+        self.arm();
+        if something_waits() || self.woken.load(Ordering::SeqCst) {
+            self.disarm();
+            self.event.signal();
+        }
+    }
+}
+
+/// Descriptors kept back from connections: listeners, files, the host's own.
+const RESERVED_FILES: usize = 64;
+
+/// How many may be connected, in all and from one address. A seat is taken with the 101 and given back when the
+/// socket is closed.
+pub(crate) struct Seats {
+    max: usize,
+    max_per_ip: usize,
+    taken: AtomicUsize,
+    by_ip: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Seats {
+    fn new(settings: &Settings, open_files: usize) -> Self {
+        let allowed = open_files.saturating_sub(RESERVED_FILES).max(1);
+        let max = match settings.max_connections {
+            0 => allowed,
+            max => max,
+        };
+        if max > allowed {
+            tracing::warn!(
+                max_connections = max,
+                open_files,
+                "the limit of open files allows fewer connections"
+            );
+        }
+        Seats {
+            max,
+            max_per_ip: settings.max_connections_per_ip,
+            taken: AtomicUsize::new(0),
+            by_ip: Mutex::default(),
+        }
+    }
+
+    /// Takes a seat, or says why there is none.
+    pub(crate) fn take(&self, ip: IpAddr) -> Result<(), &'static str> {
+        let below_max = |taken| (taken < self.max).then_some(taken + 1);
+        if self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below_max).is_err() {
+            return Err("The server is full; try again later.");
+        }
+        if self.max_per_ip == 0 {
+            return Ok(());
+        }
+        let mut by_ip = self.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_ip.entry(ip).or_insert(0);
+        if *count >= self.max_per_ip {
+            self.taken.fetch_sub(1, Ordering::Relaxed);
+            return Err("Too many connections from this address.");
+        }
+        *count += 1;
+        Ok(())
+    }
+
+    /// Gives a seat back.
+    pub(crate) fn leave(&self, ip: IpAddr) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        if self.max_per_ip == 0 {
+            return;
+        }
+        let mut by_ip = self.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut entry) = by_ip.entry(ip) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn seats(max: &str, per_ip: &str) -> Seats {
+        let mut config = Config::new();
+        config.set("max_connections", max).unwrap();
+        config.set("max_connections_per_ip", per_ip).unwrap();
+        Seats::new(&config.settings, 1_024)
+    }
+
+    #[test]
+    fn seats_are_counted_in_all_and_by_address() {
+        let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let seats = seats("3", "2");
+        assert!(seats.take(one).is_ok() && seats.take(one).is_ok());
+        assert!(seats.take(one).is_err(), "third of one address");
+        assert!(seats.take(two).is_ok());
+        assert!(seats.take(two).is_err(), "fourth in all");
+        seats.leave(one);
+        assert!(seats.take(one).is_ok());
+        for ip in [one, one, two] {
+            seats.leave(ip);
+        }
+        assert!(seats.by_ip.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn without_a_number_the_limit_of_open_files_counts() {
+        assert_eq!(seats("0", "0").max, 1_024 - RESERVED_FILES);
+    }
+
+    #[test]
+    fn an_armed_host_is_woken_once() {
+        let wake = HostWake::new().unwrap();
+        wake.notify();
+        wake.arm();
+        wake.notify();
+        assert!(!wake.armed.load(Ordering::SeqCst));
+    }
+}

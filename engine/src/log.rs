@@ -1,0 +1,122 @@
+//! Logs: the engine speaks through `tracing`, this brings its lines to a host that has no subscriber of its own.
+//!
+//! There is one level and one sink for the process. A Rust program that has set a subscriber keeps it.
+
+use std::fmt::Write as _;
+use std::sync::{Once, PoisonError, RwLock};
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// Takes one line, without a line end. It may be called from any thread, must return soon and must not call into
+/// the engine.
+pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
+
+static LOG: RwLock<Log> = RwLock::new(Log { level: LevelFilter::WARN, sink: None });
+static INSTALL: Once = Once::new();
+
+struct Log {
+    level: LevelFilter,
+    sink: Option<Sink>,
+}
+
+/// Sends the lines of the engine to `sink`; None silences it, which is how it begins.
+pub fn set_sink(sink: Option<Sink>) {
+    INSTALL.call_once(|| {
+        // An error means that the program has a subscriber of its own.
+        let _ = tracing::subscriber::set_global_default(Lines);
+    });
+    change(|log| log.sink = sink);
+}
+
+/// Sets how much is logged: the option `log_level` of the server that was started last, or what the host says.
+pub fn set_level(level: LevelFilter) {
+    change(|log| log.level = level);
+}
+
+fn change(change: impl FnOnce(&mut Log)) {
+    change(&mut LOG.write().unwrap_or_else(PoisonError::into_inner));
+    tracing::callsite::rebuild_interest_cache();
+}
+
+/// The lines of this crate, as a subscriber.
+struct Lines;
+
+impl Subscriber for Lines {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // Changing level or sink rebuilds what is cached here.
+        if self.enabled(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+        metadata.is_event()
+            && metadata.target().starts_with("wsengine")
+            && log.sink.is_some()
+            && *metadata.level() <= log.level
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sink) = &log.sink {
+            sink(*event.metadata().level(), &line.0);
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LOG.read().unwrap_or_else(PoisonError::into_inner).level)
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// The message first, then `name=value` for each field. What a peer sent is shown with escapes, so that it cannot
+/// forge a line.
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        // Writing to a String cannot fail.
+        let _ = match field.name() {
+            "message" => {
+                let fields = std::mem::take(&mut self.0);
+                write!(self.0, "{value:?}{fields}")
+            }
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn lines_reach_the_sink_up_to_the_level() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = lines.clone();
+        set_sink(Some(Box::new(move |level, line| {
+            // Other tests of this process log as well.
+            if line.contains("of the log test") {
+                sink.lock().unwrap().push(format!("{level} {line}"));
+            }
+        })));
+        set_level(LevelFilter::INFO);
+        tracing::info!(peer = "a\nb", count = 3, "line of the log test");
+        tracing::debug!("hidden line of the log test");
+        set_sink(None);
+        tracing::error!("silenced line of the log test");
+        assert_eq!(*lines.lock().unwrap(), ["INFO line of the log test peer=\"a\\nb\" count=3"]);
+    }
+}

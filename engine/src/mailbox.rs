@@ -1,0 +1,545 @@
+//! Commands of the host on their way to one I/O thread.
+//!
+//! Hosts append under one lock, the I/O thread takes all by a swap. It is woken only when it is idle, that is
+//! about to park or parked: a busy thread looks here before it parks anyway.
+//!
+//! Beside the commands lies what hosts must know of each connection without asking its thread: whether it is open
+//! and how much waits for it. What waits is the sum of what lies in the outbox (published by the I/O thread) and
+//! of what was sent since (counted here); the latter is forgotten when the thread is done with the batch it was
+//! in. A host thus never gets more into a queue than its cap.
+
+use crate::error::SendError;
+use crate::event::ConnId;
+use bytes::Bytes;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+use wsengine_proto::{Kind, Opcode, frame};
+
+/// A frame of at least this size has a buffer of its own, which a broadcast shares over all connections; smaller
+/// ones lie one after the other in an arena.
+const OWN_BUFFER_BYTES: usize = 16 * 1024;
+/// A used arena keeps this much for the next round.
+const KEPT_BYTES: usize = 1 << 20;
+/// Host calls wait for the I/O thread, never for a socket, while so much lies in its mailbox. It only bounds memory
+/// while hosts send faster than the thread's processor can take over.
+const MAX_BYTES: usize = 64 << 20;
+/// The thread takes a mailbox within microseconds; a wait this long means it is gone.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// What waits at most for one connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueueCaps {
+    pub(crate) bytes: usize,
+    pub(crate) messages: usize,
+}
+
+/// The mailbox of one I/O thread.
+pub(crate) struct Mailbox {
+    inner: Mutex<Inner>,
+    taken: Condvar,
+    caps: QueueCaps,
+    /// The I/O thread parks, or is about to look here for the last time before it does.
+    idle: AtomicBool,
+    waker: OnceLock<Waker>,
+    /// Open connections of this thread.
+    open: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Inner {
+    commands: Commands,
+    slots: Vec<Slot>,
+    /// Numbers the batch that is being filled; those up to `done` have been dealt with.
+    batch: u64,
+    done: u64,
+    stopping: bool,
+    waiting: usize,
+}
+
+/// What hosts know of a connection.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    /// 0: none is open here.
+    conn: u64,
+    /// What lies in its outbox.
+    outbox: Waiting,
+    /// What was sent in the batches from `done + 1` to `batch`.
+    sent: Waiting,
+    batch: u64,
+    /// A send was refused and nobody has been told yet that there is room again.
+    refused: bool,
+}
+
+/// Messages that wait, and their bytes on the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) bytes: usize,
+    pub(crate) messages: usize,
+}
+
+/// What an I/O thread is told to do, in order.
+#[derive(Default)]
+pub(crate) struct Commands {
+    pub(crate) list: Vec<Command>,
+    /// Small frames and close reasons, one after the other.
+    pub(crate) arena: Vec<u8>,
+    pub(crate) large: Vec<Bytes>,
+    /// For broadcasts: who is left out.
+    pub(crate) exceptions: Vec<Vec<ConnId>>,
+    /// Accepted sockets from the thread that accepts.
+    pub(crate) sockets: Vec<(TcpStream, SocketAddr)>,
+    /// Slots of which a send was refused: they want to know when there is room.
+    pub(crate) refused: Vec<u32>,
+    /// The host has taken a batch of events that was full.
+    pub(crate) resume: bool,
+    pub(crate) stop: Option<Stop>,
+    bytes: usize,
+}
+
+/// One command.
+pub(crate) struct Command {
+    pub(crate) target: Target,
+    pub(crate) what: What,
+}
+
+/// Whom a command is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    One(ConnId),
+    /// Every open connection, less those of an entry of `exceptions`.
+    All {
+        except: Option<u32>,
+    },
+}
+
+/// What is to be done.
+#[derive(Clone)]
+pub(crate) enum What {
+    /// A frame in the arena.
+    Small(Range<usize>),
+    /// A frame of its own.
+    Large(u32),
+    /// The closing handshake; the reason lies in the arena.
+    Close { code: u16, reason: Range<usize> },
+    /// The end, at once.
+    Abort,
+}
+
+impl What {
+    /// Nothing can follow it.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self, What::Close { .. } | What::Abort)
+    }
+}
+
+/// How a server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stop {
+    /// The close code that all connections get.
+    pub(crate) code: u16,
+    /// Time for queued messages and closing handshakes.
+    pub(crate) drain: Duration,
+}
+
+/// A frame that is encoded once, for one connection or for all.
+pub(crate) enum Frame<'a> {
+    Small { opcode: Opcode, payload: &'a [u8] },
+    Large(Bytes),
+}
+
+impl<'a> Frame<'a> {
+    pub(crate) fn new(kind: Kind, payload: &'a [u8]) -> Self {
+        let opcode = Opcode::from(kind);
+        if payload.len() < OWN_BUFFER_BYTES {
+            return Frame::Small { opcode, payload };
+        }
+        let mut frame = Vec::with_capacity(payload.len() + frame::MAX_HEADER_BYTES);
+        frame::put(&mut frame, opcode, payload);
+        Frame::Large(frame.into())
+    }
+}
+
+impl Mailbox {
+    pub(crate) fn new(caps: QueueCaps) -> Self {
+        let inner = Inner { batch: 1, ..Inner::default() };
+        Mailbox {
+            inner: Mutex::new(inner),
+            taken: Condvar::new(),
+            caps,
+            idle: AtomicBool::new(false),
+            waker: OnceLock::new(),
+            open: AtomicUsize::new(0),
+        }
+    }
+
+    // ---- the host's side ----
+
+    /// Queues a frame for one connection.
+    #[inline]
+    pub(crate) fn send(&self, conn: ConnId, frame: &Frame<'_>) -> Result<(), SendError> {
+        let mut guard = self.lock_with_room();
+        let inner = &mut *guard;
+        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
+        let Some(slot) = slot else {
+            return Err(if inner.stopping { SendError::Stopped } else { SendError::Gone });
+        };
+        if slot.batch <= inner.done {
+            slot.sent = Waiting::default();
+        }
+        let bytes = slot.outbox.bytes + slot.sent.bytes;
+        let messages = slot.outbox.messages + slot.sent.messages;
+        let len = frame.wire_len();
+        if (bytes > 0 && bytes + len > self.caps.bytes) || messages >= self.caps.messages {
+            if !slot.refused {
+                slot.refused = true;
+                inner.commands.refused.push(conn.slot());
+            }
+            drop(guard);
+            self.wake();
+            return Err(SendError::QueueFull);
+        }
+        slot.batch = inner.batch;
+        slot.sent = Waiting { bytes: slot.sent.bytes + len, messages: slot.sent.messages + 1 };
+        inner.commands.push_frame(Target::One(conn), frame);
+        drop(guard);
+        self.wake();
+        Ok(())
+    }
+
+    /// Queues a frame for all connections of this thread but `except`.
+    pub(crate) fn broadcast(&self, frame: &Frame<'_>, except: &[ConnId]) -> Result<usize, SendError> {
+        let mut inner = self.lock_with_room();
+        if inner.stopping {
+            return Err(SendError::Stopped);
+        }
+        let is_open =
+            |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|s| s.conn == conn.as_u64());
+        let left_out: Vec<ConnId> = except.iter().filter(is_open).copied().collect();
+        let reached = self.open.load(Ordering::Relaxed).saturating_sub(left_out.len());
+        if reached > 0 {
+            let except = inner.commands.except(left_out);
+            inner.commands.push_frame(Target::All { except }, frame);
+            drop(inner);
+            self.wake();
+        }
+        Ok(reached)
+    }
+
+    /// Queues the closing handshake for one connection; nothing can be sent to it any more.
+    pub(crate) fn close(&self, conn: ConnId, code: u16, reason: &str) -> Result<(), SendError> {
+        self.last_command(conn, |commands| What::Close { code, reason: commands.store(reason.as_bytes()) })
+    }
+
+    /// Queues the end of one connection.
+    pub(crate) fn abort(&self, conn: ConnId) -> Result<(), SendError> {
+        self.last_command(conn, |_| What::Abort)
+    }
+
+    fn last_command(&self, conn: ConnId, what: impl FnOnce(&mut Commands) -> What) -> Result<(), SendError> {
+        let mut inner = self.lock();
+        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
+        slot.ok_or(SendError::Gone)?.conn = 0;
+        let what = what(&mut inner.commands);
+        inner.commands.list.push(Command { target: Target::One(conn), what });
+        drop(inner);
+        self.wake();
+        Ok(())
+    }
+
+    /// What waits for a connection, or None if it is gone.
+    pub(crate) fn waiting(&self, conn: ConnId) -> Option<Waiting> {
+        let inner = self.lock();
+        let slot = inner.slots.get(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64())?;
+        let sent = if slot.batch <= inner.done { Waiting::default() } else { slot.sent };
+        Some(Waiting {
+            bytes: slot.outbox.bytes + sent.bytes,
+            messages: slot.outbox.messages + sent.messages,
+        })
+    }
+
+    /// The open connections.
+    pub(crate) fn connections(&self, into: &mut Vec<ConnId>) {
+        let inner = self.lock();
+        into.extend(inner.slots.iter().filter(|slot| slot.conn != 0).map(|slot| ConnId::from_u64(slot.conn)));
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open_count(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Begins or hastens the stop of this thread.
+    pub(crate) fn stop(&self, stop: Stop) {
+        let mut inner = self.lock();
+        inner.stopping = true;
+        inner.commands.stop = Some(stop);
+        drop(inner);
+        self.wake();
+    }
+
+    /// The host has taken a full batch of events: reading may go on.
+    pub(crate) fn resume(&self) {
+        self.lock().commands.resume = true;
+        self.wake();
+    }
+
+    // ---- the I/O threads' side ----
+
+    /// Hands an accepted socket to this thread.
+    pub(crate) fn adopt(&self, socket: TcpStream, peer: SocketAddr) {
+        self.lock().commands.sockets.push((socket, peer));
+        self.wake();
+    }
+
+    /// Sets how the thread is woken; the first call counts.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    /// Says that the thread looks once more and then parks, or that it is awake again.
+    pub(crate) fn set_idle(&self, idle: bool) {
+        self.idle.store(idle, Ordering::Relaxed);
+    }
+
+    /// Swaps all commands into `commands`, which is empty. False: there are none. Whatever was taken before has
+    /// been dealt with by now.
+    pub(crate) fn take(&self, commands: &mut Commands) -> bool {
+        let mut inner = self.lock();
+        inner.done = inner.batch - 1;
+        if inner.commands.is_empty() {
+            return false;
+        }
+        std::mem::swap(&mut inner.commands, commands);
+        inner.batch += 1;
+        for &slot in &commands.refused {
+            if let Some(slot) = inner.slots.get_mut(slot as usize) {
+                slot.refused = false;
+            }
+        }
+        if inner.waiting > 0 {
+            self.taken.notify_all();
+        }
+        true
+    }
+
+    /// A connection has opened.
+    pub(crate) fn opened(&self, conn: ConnId) {
+        let mut inner = self.lock();
+        let index = conn.slot() as usize;
+        if inner.slots.len() <= index {
+            inner.slots.resize(index + 1, Slot::default());
+        }
+        if let Some(slot) = inner.slots.get_mut(index) {
+            *slot = Slot { conn: conn.as_u64(), ..Slot::default() };
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection has closed.
+    pub(crate) fn closed(&self, conn: ConnId) {
+        let mut inner = self.lock();
+        if let Some(slot) = inner.slots.get_mut(conn.slot() as usize) {
+            *slot = Slot::default();
+        }
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Publishes what lies in a connection's outbox.
+    pub(crate) fn publish(&self, conn: ConnId, outbox: Waiting) {
+        if let Some(slot) = self.lock().slots.get_mut(conn.slot() as usize) {
+            slot.outbox = outbox;
+        }
+    }
+
+    /// A wake-up costs a system call, so it is done only for a thread that is idle. Called after the lock was let
+    /// go: the thread says that it is idle before it locks and looks for the last time, so either it has seen the
+    /// command or this sees that it is idle.
+    #[inline]
+    fn wake(&self) {
+        if self.idle.load(Ordering::Relaxed)
+            && self.idle.swap(false, Ordering::Relaxed)
+            && let Some(waker) = self.waker.get()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn lock_with_room(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
+        if inner.commands.bytes >= MAX_BYTES {
+            inner.waiting += 1;
+            let full = |inner: &mut Inner| inner.commands.bytes >= MAX_BYTES;
+            let waited = self.taken.wait_timeout_while(inner, MAX_WAIT, full);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+            inner.waiting -= 1;
+        }
+        inner
+    }
+}
+
+impl Frame<'_> {
+    /// Its bytes on the wire.
+    fn wire_len(&self) -> usize {
+        match self {
+            Frame::Small { payload, .. } => payload.len() + if payload.len() < 126 { 2 } else { 4 },
+            Frame::Large(frame) => frame.len(),
+        }
+    }
+}
+
+impl Commands {
+    fn is_empty(&self) -> bool {
+        self.list.is_empty()
+            && self.sockets.is_empty()
+            && self.refused.is_empty()
+            && !self.resume
+            && self.stop.is_none()
+    }
+
+    #[inline]
+    fn push_frame(&mut self, target: Target, frame: &Frame<'_>) {
+        let what = match frame {
+            Frame::Small { opcode, payload } => {
+                let start = self.arena.len();
+                frame::put(&mut self.arena, *opcode, payload);
+                What::Small(start..self.arena.len())
+            }
+            Frame::Large(frame) => {
+                self.large.push(frame.clone());
+                What::Large(self.large.len() as u32 - 1)
+            }
+        };
+        self.bytes += frame.wire_len();
+        self.list.push(Command { target, what });
+    }
+
+    fn except(&mut self, left_out: Vec<ConnId>) -> Option<u32> {
+        if left_out.is_empty() {
+            return None;
+        }
+        self.exceptions.push(left_out);
+        Some(self.exceptions.len() as u32 - 1)
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        start..self.arena.len()
+    }
+
+    /// The bytes of a range of the arena.
+    #[inline]
+    pub(crate) fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        self.arena.get(range.clone()).unwrap_or_default()
+    }
+
+    /// Makes it ready to be filled again.
+    pub(crate) fn clear(&mut self) {
+        self.list.clear();
+        self.list.shrink_to(KEPT_BYTES / size_of::<Command>());
+        self.arena.clear();
+        self.arena.shrink_to(KEPT_BYTES);
+        self.large.clear();
+        self.exceptions.clear();
+        self.sockets.clear();
+        self.refused.clear();
+        self.resume = false;
+        self.stop = None;
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mailbox(bytes: usize, messages: usize) -> (Mailbox, ConnId) {
+        let mailbox = Mailbox::new(QueueCaps { bytes, messages });
+        let conn = ConnId::new(0, 0, 1);
+        mailbox.opened(conn);
+        (mailbox, conn)
+    }
+
+    fn send(mailbox: &Mailbox, conn: ConnId, payload: &[u8]) -> Result<(), SendError> {
+        mailbox.send(conn, &Frame::new(Kind::Binary, payload))
+    }
+
+    #[test]
+    fn a_queue_is_full_by_messages_until_the_thread_is_done() {
+        let (mailbox, conn) = mailbox(1_000, 2);
+        assert_eq!(send(&mailbox, conn, b"1"), Ok(()));
+        assert_eq!(send(&mailbox, conn, b"2"), Ok(()));
+        assert_eq!(send(&mailbox, conn, b"3"), Err(SendError::QueueFull));
+
+        let mut commands = Commands::default();
+        assert!(mailbox.take(&mut commands));
+        assert_eq!((commands.list.len(), commands.refused.as_slice()), (2, &[0][..]));
+        // Taken is not done: the thread may still find that the socket takes nothing.
+        assert_eq!(send(&mailbox, conn, b"3"), Err(SendError::QueueFull));
+        commands.clear();
+        assert!(mailbox.take(&mut commands));
+        commands.clear();
+        assert!(!mailbox.take(&mut commands));
+        assert_eq!(send(&mailbox, conn, b"3"), Ok(()));
+    }
+
+    #[test]
+    fn a_queue_is_full_by_bytes_but_takes_one_message_when_empty() {
+        let (mailbox, conn) = mailbox(10, 100);
+        assert_eq!(send(&mailbox, conn, &[0; 10]), Ok(()), "the cap is about payload");
+        assert_eq!(send(&mailbox, conn, &[0; 1]), Err(SendError::QueueFull));
+        assert_eq!(mailbox.waiting(conn), Some(Waiting { bytes: 12, messages: 1 }));
+    }
+
+    #[test]
+    fn what_lies_in_the_outbox_counts() {
+        let (mailbox, conn) = mailbox(100, 3);
+        mailbox.publish(conn, Waiting { bytes: 50, messages: 2 });
+        assert_eq!(send(&mailbox, conn, &[0; 60]), Err(SendError::QueueFull));
+        assert_eq!(send(&mailbox, conn, &[0; 10]), Ok(()));
+        assert_eq!(send(&mailbox, conn, &[0; 10]), Err(SendError::QueueFull));
+    }
+
+    #[test]
+    fn nothing_goes_to_a_closed_connection_or_to_the_next_in_its_slot() {
+        let (mailbox, conn) = mailbox(100, 10);
+        assert_eq!(mailbox.close(conn, 1000, "bye"), Ok(()));
+        assert_eq!(send(&mailbox, conn, b"late"), Err(SendError::Gone));
+        assert_eq!(mailbox.close(conn, 1000, "again"), Err(SendError::Gone));
+        mailbox.closed(conn);
+        let next = ConnId::new(0, 0, 2);
+        mailbox.opened(next);
+        assert_eq!(send(&mailbox, conn, b"late"), Err(SendError::Gone));
+        assert_eq!(send(&mailbox, next, b"new"), Ok(()));
+    }
+
+    #[test]
+    fn a_broadcast_counts_whom_it_reaches() {
+        let (mailbox, conn) = mailbox(100, 10);
+        let other = ConnId::new(0, 1, 1);
+        mailbox.opened(other);
+        let frame = Frame::new(Kind::Text, b"all");
+        assert_eq!(mailbox.broadcast(&frame, &[]), Ok(2));
+        assert_eq!(mailbox.broadcast(&frame, &[conn, ConnId::from_u64(99)]), Ok(1));
+        mailbox.closed(other);
+        assert_eq!(mailbox.broadcast(&frame, &[conn]), Ok(0));
+    }
+
+    #[test]
+    fn after_a_stop_nothing_is_taken() {
+        let (mailbox, conn) = mailbox(100, 10);
+        mailbox.stop(Stop { code: 1001, drain: Duration::ZERO });
+        assert_eq!(mailbox.broadcast(&Frame::new(Kind::Text, b""), &[]), Err(SendError::Stopped));
+        mailbox.closed(conn);
+        assert_eq!(send(&mailbox, conn, b""), Err(SendError::Stopped));
+    }
+}

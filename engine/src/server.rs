@@ -1,0 +1,425 @@
+//! The host's side: the handle of a running server, and the poller that takes events.
+
+use crate::accept;
+use crate::config::Config;
+use crate::error::{Error, SendError};
+use crate::event::{ConnId, Event, EventBody};
+use crate::inbox::Batch;
+use crate::io_thread;
+use crate::link::Shared;
+use crate::log;
+use crate::mailbox::{Frame, Mailbox, Stop};
+use crate::stats::Stats;
+use crate::sys::{self, Waited};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use wsengine_proto::{Kind, close};
+
+/// A running server.
+///
+/// Every method may be called from any thread at any time; none waits for a socket. Dropping it cuts all
+/// connections and waits for the threads to end, which takes milliseconds.
+///
+/// After a fork without exec the child must not use it, nor drop it: its threads are not there.
+pub struct Server {
+    shared: Arc<Shared>,
+    addresses: Vec<String>,
+    port: u16,
+    threads: Vec<JoinHandle<()>>,
+    poll: Mutex<PollState>,
+}
+
+impl Server {
+    /// Starts a server on threads of its own and returns when it listens. On failure nothing is left running.
+    ///
+    /// The threads block all signals. The limit of open files of this process is raised as far as it may go.
+    ///
+    /// # Errors
+    /// [`Error::Bind`] when an address cannot be had, [`Error::Io`] when the system refuses threads or descriptors.
+    pub fn start(config: &Config) -> Result<Server, Error> {
+        let settings = config.settings.clone();
+        log::set_level(settings.log_level);
+        let open_files = sys::raise_open_files();
+        let listeners = accept::listen(&settings.listen)?;
+        let bound: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let io = |what| move |source| Error::Io { what, source };
+        let shared = Shared::new(settings, open_files).map_err(io("cannot make an event descriptor"))?;
+        let mut server = Server {
+            shared: Arc::new(shared),
+            addresses: bound.iter().map(ToString::to_string).collect(),
+            port: bound.first().map_or(0, |address| address.port()),
+            threads: Vec::new(),
+            poll: Mutex::default(),
+        };
+        let mut listeners = Some(listeners);
+        for thread in 0..server.shared.links.len() {
+            let listeners = listeners.take().unwrap_or_default();
+            let started = server.start_thread(thread, listeners);
+            if let Err(source) = started {
+                // Threads that were not started count as ended, so that dropping the server does not wait for them.
+                let missing = server.shared.links.len() - server.threads.len();
+                server.shared.running.fetch_sub(missing, Ordering::SeqCst);
+                return Err(Error::Io { what: "cannot start an I/O thread", source });
+            }
+        }
+        tracing::info!(addresses = ?server.addresses, io_threads = server.threads.len(), "listening");
+        Ok(server)
+    }
+
+    fn start_thread(&mut self, thread: usize, listeners: Vec<std::net::TcpListener>) -> std::io::Result<()> {
+        let (ready, started) = mpsc::channel();
+        let shared = self.shared.clone();
+        let run =
+            move || io_thread::run(shared, thread, listeners, |result| ready.send(result).unwrap_or(()));
+        let builder = std::thread::Builder::new().name(format!("wsengine-io-{thread}"));
+        let handle = sys::with_signals_blocked(|| builder.spawn(run))?;
+        match started.recv() {
+            Ok(Ok(())) => {
+                self.threads.push(handle);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(std::io::Error::other("the thread ended at its start")),
+        }
+    }
+
+    /// The addresses it listens on, ports as they really are, such as `127.0.0.1:8080`.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The port of the first address.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    // ---- sending ----
+
+    /// Queues a message for one connection; `data` is copied. Messages of one thread to one connection keep their
+    /// order.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was queued then.
+    #[inline]
+    pub fn send(&self, conn: ConnId, kind: Kind, data: &[u8]) -> Result<(), SendError> {
+        self.check(kind, data)?;
+        self.mailbox(conn)?.send(conn, &Frame::new(kind, data))
+    }
+
+    /// Queues a message for every open connection but those of `except`, and says for how many. It costs the same
+    /// however many there are. What happens to connections that read too slowly says the option `slow_consumer`.
+    ///
+    /// # Errors
+    /// [`SendError::TooBig`], [`SendError::NotUtf8`], [`SendError::Stopped`].
+    pub fn broadcast(&self, kind: Kind, data: &[u8], except: &[ConnId]) -> Result<usize, SendError> {
+        self.check(kind, data)?;
+        let frame = Frame::new(kind, data);
+        self.shared.links.iter().enumerate().try_fold(0, |reached, (thread, link)| {
+            let except: Vec<ConnId> = except.iter().filter(|conn| conn.thread() == thread).copied().collect();
+            Ok(reached + link.mailbox.broadcast(&frame, &except)?)
+        })
+    }
+
+    /// Starts the closing handshake of a connection after what is queued for it. Its close event follows.
+    ///
+    /// `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999, `reason` at most 123 bytes (RFC 6455, section 7.4).
+    ///
+    /// # Errors
+    /// [`SendError::BadClose`] for another code or a longer reason, [`SendError::Gone`].
+    pub fn close(&self, conn: ConnId, code: u16, reason: &str) -> Result<(), SendError> {
+        if !close::is_sendable(code) {
+            return Err(SendError::BadClose(format!(
+                "close code {code} must not be sent; allowed are 1000 to 1003, 1007 to 1014 and 3000 to 4999"
+            )));
+        }
+        if reason.len() > close::MAX_REASON_BYTES {
+            return Err(SendError::BadClose(format!(
+                "a close reason of {} bytes is too long; allowed are {}",
+                reason.len(),
+                close::MAX_REASON_BYTES
+            )));
+        }
+        self.mailbox(conn)?.close(conn, code, reason)
+    }
+
+    /// Cuts a connection at once, without a closing handshake. Its close event (1006) follows.
+    ///
+    /// # Errors
+    /// [`SendError::Gone`].
+    pub fn abort(&self, conn: ConnId) -> Result<(), SendError> {
+        self.mailbox(conn)?.abort(conn)
+    }
+
+    #[inline]
+    fn check(&self, kind: Kind, data: &[u8]) -> Result<(), SendError> {
+        let max = self.shared.settings.send_queue_bytes;
+        if data.len() > max {
+            return Err(SendError::TooBig { len: data.len(), max });
+        }
+        if kind == Kind::Text && wsengine_proto::utf8::validate(data).is_none() {
+            return Err(SendError::NotUtf8);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn mailbox(&self, conn: ConnId) -> Result<&Mailbox, SendError> {
+        let link = self.shared.links.get(conn.thread());
+        link.map(|link| &link.mailbox).ok_or(SendError::Gone)
+    }
+
+    // ---- how things stand ----
+
+    /// Can messages be sent to it? False from the call that closes it, or from the end that its peer made.
+    pub fn is_open(&self, conn: ConnId) -> bool {
+        self.mailbox(conn).is_ok_and(|mailbox| mailbox.waiting(conn).is_some())
+    }
+
+    /// Bytes on the wire that wait to be sent to it.
+    ///
+    /// # Errors
+    /// [`SendError::Gone`].
+    pub fn buffered(&self, conn: ConnId) -> Result<usize, SendError> {
+        self.mailbox(conn)?.waiting(conn).map(|waiting| waiting.bytes).ok_or(SendError::Gone)
+    }
+
+    /// The open connections, in no order.
+    pub fn connections(&self) -> Vec<ConnId> {
+        let mut connections = Vec::new();
+        for link in &self.shared.links {
+            link.mailbox.connections(&mut connections);
+        }
+        connections
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for link in &self.shared.links {
+            stats.add(&link.counters);
+            stats.connections += link.mailbox.open_count() as u64;
+            stats.events_pending += link.inbox.lock().len() as u64;
+        }
+        stats.handshakes = self.shared.handshakes.load(Ordering::Relaxed) as u64;
+        stats.queued_bytes = self.shared.queued_bytes.load(Ordering::Relaxed) as u64;
+        stats
+    }
+
+    // ---- events ----
+
+    /// The right to poll; None while another thread has it.
+    pub fn poller(&self) -> Option<Poller<'_>> {
+        let state = match self.poll.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(Poller { shared: &self.shared, state })
+    }
+
+    /// A descriptor that is readable while events wait, for poll, epoll and the loops built on them. It belongs to
+    /// the server: only wait on it, never read, write or close it.
+    pub fn event_fd(&self) -> RawFd {
+        self.shared.wake.export();
+        self.shared.wake.event().as_raw_fd()
+    }
+
+    /// Makes the current, or else the next, [`Poller::wait`] return [`Wait::Woken`]. Async-signal-safe.
+    pub fn wakeup(&self) {
+        self.shared.wake.interrupt();
+    }
+
+    // ---- the end ----
+
+    /// Begins the stop and returns at once: the ports are free, every connection gets close code 1001 after what is
+    /// queued for it, and what is left after `drain` (None: the option `drain_ms`) is cut. Events go on until
+    /// [`EventBody::Stopped`]. A second call may shorten the wait.
+    pub fn stop(&self, drain: Option<Duration>) {
+        self.stop_with(close::code::GOING_AWAY, drain);
+    }
+
+    /// The same with another close code for the connections, such as 1011 when the host has failed. A code that
+    /// must not be sent becomes 1001.
+    pub fn stop_with(&self, code: u16, drain: Option<Duration>) {
+        let code = if close::is_sendable(code) { code } else { close::code::GOING_AWAY };
+        let stop = Stop { code, drain: drain.unwrap_or(self.shared.settings.drain) };
+        for link in &self.shared.links {
+            link.mailbox.stop(stop);
+        }
+    }
+
+    /// Has the server stopped, all its threads ended?
+    pub fn is_stopped(&self) -> bool {
+        self.shared.running.load(Ordering::SeqCst) == 0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !self.is_stopped() {
+            self.stop(Some(Duration::ZERO));
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// How [`Poller::wait`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// [`Poller::next`] has something.
+    Events,
+    /// Nothing came in time.
+    Timeout,
+    /// [`Server::wakeup`] was called.
+    Woken,
+    /// A signal came.
+    Interrupted,
+    /// The server has stopped and [`EventBody::Stopped`] was taken.
+    Stopped,
+}
+
+/// The right to poll, held by one thread at a time.
+pub struct Poller<'a> {
+    shared: &'a Shared,
+    state: MutexGuard<'a, PollState>,
+}
+
+/// The batch in the host's hands. It outlives the poller, so that events stay readable between polls.
+#[derive(Default)]
+struct PollState {
+    batch: Batch,
+    position: usize,
+    /// The link to look at first, so that none is starved.
+    turn: usize,
+    stopped: Stopped,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    #[default]
+    No,
+    /// The event is to be given out.
+    Due,
+    Given,
+}
+
+impl Poller<'_> {
+    /// Waits for events: up to `timeout`, or for ever. With events at hand it returns at once.
+    ///
+    /// `interrupted` is asked with all signals blocked before the thread sleeps, so that a signal whose handler has
+    /// set what it reads is never slept over.
+    pub fn wait(&mut self, timeout: Option<Duration>, interrupted: impl Fn() -> bool) -> Wait {
+        if let Some(wait) = self.ready() {
+            return wait;
+        }
+        let deadline =
+            timeout.filter(|timeout| !timeout.is_zero()).map(|timeout| Instant::now().checked_add(timeout));
+        if timeout == Some(Duration::ZERO) {
+            return if interrupted() { Wait::Interrupted } else { Wait::Timeout };
+        }
+        let wake = &self.shared.wake;
+        loop {
+            wake.arm();
+            if let Some(wait) = self.ready() {
+                wake.disarm();
+                return wait;
+            }
+            let left = deadline.flatten().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let waited = sys::wait_readable(wake.event().as_raw_fd(), left, &interrupted);
+            wake.disarm();
+            wake.event().clear();
+            if let Some(wait) = self.ready() {
+                return wait;
+            }
+            match waited {
+                Waited::Readable => {}
+                Waited::Timeout => return Wait::Timeout,
+                Waited::Interrupted => return Wait::Interrupted,
+            }
+        }
+    }
+
+    /// The next event of the batch at hand; None: wait again. What it borrows lives until the next
+    /// [`Poller::wait`] on this server.
+    #[allow(clippy::should_implement_trait)] // An Iterator's items cannot borrow from it.
+    #[inline]
+    pub fn next(&mut self) -> Option<Event<'_>> {
+        let state = &mut *self.state;
+        if let Some(event) = state.batch.event(state.position) {
+            state.position += 1;
+            return Some(event);
+        }
+        if state.stopped == Stopped::Due {
+            state.stopped = Stopped::Given;
+            return Some(Event { conn: None, time: self.shared.now(), body: EventBody::Stopped });
+        }
+        None
+    }
+
+    /// What can be said without waiting.
+    fn ready(&mut self) -> Option<Wait> {
+        if self.shared.wake.take_interrupt() {
+            return Some(Wait::Woken);
+        }
+        if self.state.position < self.state.batch.len() || self.state.stopped == Stopped::Due {
+            return Some(Wait::Events);
+        }
+        // Asked before the inboxes are looked at: a thread that has ended puts nothing in afterwards.
+        let stopped = self.shared.running.load(Ordering::SeqCst) == 0;
+        if self.fill() {
+            return Some(Wait::Events);
+        }
+        match self.state.stopped {
+            Stopped::Given => Some(Wait::Stopped),
+            _ if stopped => {
+                self.state.stopped = Stopped::Due;
+                Some(Wait::Events)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the batch of the next I/O thread that has one.
+    fn fill(&mut self) -> bool {
+        let state = &mut *self.state;
+        let links = &self.shared.links;
+        state.batch.clear();
+        state.position = 0;
+        for _ in 0..links.len() {
+            state.turn = (state.turn + 1) % links.len();
+            let Some(link) = links.get(state.turn) else { continue };
+            std::mem::swap(&mut *link.inbox.lock(), &mut state.batch);
+            if !state.batch.is_empty() {
+                if state.batch.was_full() {
+                    link.mailbox.resume();
+                }
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Drop for Poller<'_> {
+    /// Between polls the event descriptor, if the host uses it, says whether something waits.
+    fn drop(&mut self) {
+        let state = &*self.state;
+        self.shared.wake.settle(|| {
+            state.position < state.batch.len()
+                || state.stopped == Stopped::Due
+                || self.shared.links.iter().any(|link| !link.inbox.lock().is_empty())
+                || (state.stopped == Stopped::No && self.shared.running.load(Ordering::SeqCst) == 0)
+        });
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,91 @@
+//! Counters. Each I/O thread counts for itself, without contention; a reading sums them up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// What one I/O thread has counted since the server started.
+        #[derive(Default)]
+        #[repr(align(64))]
+        pub(crate) struct Counters {
+            $($(#[doc = $doc])+ pub(crate) $name: Counter,)+
+        }
+
+        /// What has happened since the server started, and how things stand.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Stats {
+            /// Open connections.
+            pub connections: u64,
+            /// Handshakes under way, and transfers of files.
+            pub handshakes: u64,
+            /// Events that have not been polled.
+            pub events_pending: u64,
+            /// Bytes that wait to be sent to slow connections.
+            pub queued_bytes: u64,
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Stats {
+            /// Every value with its name, for tables and for languages without structs.
+            pub fn entries(&self) -> Vec<(&'static str, u64)> {
+                vec![
+                    ("connections", self.connections),
+                    ("handshakes", self.handshakes),
+                    ("events_pending", self.events_pending),
+                    ("queued_bytes", self.queued_bytes),
+                    $((stringify!($name), self.$name),)+
+                ]
+            }
+
+            pub(crate) fn add(&mut self, counters: &Counters) {
+                $(self.$name += counters.$name.value();)+
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections that were opened.
+    opened,
+    /// Connections that were closed.
+    closed,
+    /// Handshakes that were refused.
+    refused,
+    /// Requests that were answered by a file, or by a status that says there is none.
+    http_requests,
+    /// Messages received.
+    messages_in,
+    /// Bytes of payload received.
+    bytes_in,
+    /// Messages given to a socket or to a send queue, one for each recipient.
+    messages_out,
+    /// Bytes of these messages on the wire.
+    bytes_out,
+    /// Messages that the slow-consumer policy left out.
+    messages_dropped,
+    /// Connections that were closed because they read too slowly.
+    slow_closed,
+    /// Connections that were closed for a breach of the protocol or of a limit.
+    violations,
+    /// Peers that did not answer a ping.
+    dead_peers,
+    /// How often a connection had to wait because events were not polled fast enough.
+    read_pauses,
+}
+
+/// A number that one thread counts up and any thread reads.
+#[derive(Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Only one thread may write, hence no read-modify-write.
+    #[inline]
+    pub(crate) fn add(&self, more: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

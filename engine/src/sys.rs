@@ -1,0 +1,197 @@
+//! The few system calls for which neither std nor tokio has a safe form. The engine's only unsafe code.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A descriptor that is readable after [`EventFd::signal`] until [`EventFd::clear`] (eventfd(2)).
+#[derive(Debug)]
+pub(crate) struct EventFd(OwnedFd);
+
+impl EventFd {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no pointers; the result is checked before it is used.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and nobody else's.
+        Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Makes it readable. Async-signal-safe: one write(2), which can only fail when the counter is full, and then
+    /// the descriptor is readable anyway. Leaves errno as it was.
+    pub(crate) fn signal(&self) {
+        let one: u64 = 1;
+        // SAFETY: `one` is eight bytes that live through the call; errno's address is the calling thread's own.
+        unsafe {
+            let errno = *libc::__errno_location();
+            libc::write(self.0.as_raw_fd(), ptr::from_ref(&one).cast(), size_of::<u64>());
+            *libc::__errno_location() = errno;
+        }
+    }
+
+    /// Makes it not readable.
+    pub(crate) fn clear(&self) {
+        let mut count: u64 = 0;
+        // SAFETY: `count` is eight bytes that live through the call. EAGAIN means it was clear already.
+        unsafe { libc::read(self.0.as_raw_fd(), ptr::from_mut(&mut count).cast(), size_of::<u64>()) };
+    }
+}
+
+impl AsRawFd for EventFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Readable,
+    Timeout,
+    /// A signal came, or `interrupted` said that one had come before.
+    Interrupted,
+}
+
+/// Waits until `fd` is readable. All signals are blocked while `interrupted` is asked and let through only within
+/// the wait itself (ppoll(2)), so that none slips in between.
+pub(crate) fn wait_readable(fd: RawFd, timeout: Option<Duration>, interrupted: impl Fn() -> bool) -> Waited {
+    let before = block_all_signals();
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let result = if interrupted() {
+        Waited::Interrupted
+    } else {
+        let timeout = timeout.map(|timeout| libc::timespec {
+            tv_sec: timeout.as_secs().min(i32::MAX as u64) as libc::time_t,
+            tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),
+        });
+        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: one pollfd, a timespec that is null or lives through the call, a mask from pthread_sigmask.
+        match unsafe { libc::ppoll(&mut poll, 1, timeout, &before) } {
+            0 => Waited::Timeout,
+            ready if ready > 0 => Waited::Readable,
+            _ => Waited::Interrupted,
+        }
+    };
+    set_signal_mask(&before);
+    result
+}
+
+/// Runs `spawn` with all signals blocked, so that threads started in it never take one: a new thread inherits the
+/// mask of the one that starts it.
+pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
+    let before = block_all_signals();
+    let result = spawn();
+    set_signal_mask(&before);
+    result
+}
+
+fn block_all_signals() -> libc::sigset_t {
+    let mut all = MaybeUninit::uninit();
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: sigfillset initialises the set, pthread_sigmask the old mask; with SIG_BLOCK neither can fail.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr());
+        before.assume_init()
+    }
+}
+
+fn set_signal_mask(mask: &libc::sigset_t) {
+    // SAFETY: a mask that pthread_sigmask gave.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, ptr::null_mut()) };
+}
+
+/// Descriptors from here on are out of the reach of select(2), whose sets end at 1,024, with room to spare.
+const ABOVE_SELECT: RawFd = 2_048;
+
+/// Moves a socket to a high descriptor, so that the host's own select() never meets one that is too high because
+/// of us. Where the limit of open files forbids it the socket stays where it is.
+pub(crate) fn move_above_select<T: Into<OwnedFd> + From<OwnedFd>>(socket: T) -> T {
+    let fd: OwnedFd = socket.into();
+    if fd.as_raw_fd() >= ABOVE_SELECT {
+        return fd.into();
+    }
+    // SAFETY: a descriptor that we own; the new one is checked before it is used and is nobody else's.
+    unsafe {
+        let high = libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, ABOVE_SELECT);
+        if high < 0 { fd.into() } else { OwnedFd::from_raw_fd(high).into() }
+    }
+}
+
+/// Watches a listening socket for connections to accept. Accepting with std and not with tokio leaves the new
+/// socket unregistered until it is known which descriptor and which thread it will have.
+pub(crate) fn watch_listener(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    // SAFETY: a TcpListener owns its descriptor and gives the same one as long as it lives.
+    let watched = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
+    watched.map_err(io::Error::from)
+}
+
+/// Raises this process's limit of open files as far as it may go, and says what it is then.
+pub(crate) fn raise_open_files() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: one rlimit that lives through both calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
+            return 1_024;
+        }
+        if limit.rlim_cur < limit.rlim_max {
+            let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raised) == 0 {
+                limit = raised;
+            }
+        }
+    }
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+/// Gives memory that is free but still held by the C allocator back to the system: after a burst of handshakes
+/// that is most of what they cost.
+pub(crate) fn trim_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointers and may be called at any time from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_fd_is_readable_until_it_is_cleared() {
+        let event = EventFd::new().unwrap();
+        let wait = || wait_readable(event.as_raw_fd(), Some(Duration::ZERO), || false);
+        assert_eq!(wait(), Waited::Timeout);
+        event.signal();
+        event.signal();
+        assert_eq!(wait(), Waited::Readable);
+        event.clear();
+        assert_eq!(wait(), Waited::Timeout);
+    }
+
+    #[test]
+    fn an_interruption_before_the_wait_ends_it_at_once() {
+        let event = EventFd::new().unwrap();
+        assert_eq!(wait_readable(event.as_raw_fd(), None, || true), Waited::Interrupted);
+    }
+
+    #[test]
+    fn a_socket_moves_and_stays_open() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        if raise_open_files() > ABOVE_SELECT as usize {
+            let listener = move_above_select(listener);
+            assert!(listener.as_raw_fd() >= ABOVE_SELECT);
+            assert_eq!(listener.local_addr().unwrap(), address);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Messages there and back, through clients by tungstenite.
+
+mod common;
+
+use common::{Host, Seen, connect, receive};
+use tokio_tungstenite::tungstenite::Message;
+
+#[test]
+fn text_and_binary_of_every_size_come_back() {
+    let host = Host::echo(&[("max_message_bytes", "16777216"), ("send_queue_bytes", "33554432")]);
+    let mut client = connect(&host.server);
+    for len in [0, 1, 125, 126, 127, 65_535, 65_536, 300_000, 1 << 20, 16 << 20] {
+        let text = "ü".repeat(len / 2);
+        client.send(Message::text(text.clone())).unwrap();
+        assert_eq!(receive(&mut client), Message::text(text), "{len} bytes of text");
+        let bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+        client.send(Message::binary(bytes.clone())).unwrap();
+        assert_eq!(receive(&mut client), Message::binary(bytes), "{len} bytes");
+    }
+}
+
+#[test]
+fn a_thousand_messages_in_flight_keep_their_order() {
+    let host = Host::echo(&[]);
+    let mut client = connect(&host.server);
+    for round in 0..5 {
+        for i in 0..1_000 {
+            client.write(Message::text(format!("{round} {i}"))).unwrap();
+        }
+        client.flush().unwrap();
+        for i in 0..1_000 {
+            assert_eq!(receive(&mut client), Message::text(format!("{round} {i}")));
+        }
+    }
+}
+
+#[test]
+fn many_clients_on_several_threads_each_get_their_own() {
+    let host = Host::echo(&[("io_threads", "3")]);
+    let mut clients: Vec<_> = (0..60).map(|_| connect(&host.server)).collect();
+    for round in 0..20 {
+        for (i, client) in clients.iter_mut().enumerate() {
+            client.send(Message::text(format!("{i} {round}"))).unwrap();
+        }
+        for (i, client) in clients.iter_mut().enumerate() {
+            assert_eq!(receive(client), Message::text(format!("{i} {round}")));
+        }
+    }
+    assert_eq!(host.server.stats().connections, 60);
+    assert_eq!(host.server.stats().messages_in, 1_200);
+    assert_eq!(host.server.stats().messages_out, 1_200);
+}
+
+#[test]
+fn events_of_a_connection_come_in_order_and_none_is_lost() {
+    let host = Host::echo(&[]);
+    let mut client = common::try_connect(&host.server, "/room?id=7").unwrap();
+    client.send(Message::text("one")).unwrap();
+    client.send(Message::binary(vec![2])).unwrap();
+    client.close(None).unwrap();
+    let Seen::Open { conn, path, query } = host.next() else { panic!("open comes first") };
+    assert_eq!((path.as_str(), query.as_str()), ("/room", "id=7"));
+    assert_eq!(host.next(), Seen::Message { conn, text: true, data: b"one".to_vec() });
+    assert_eq!(host.next(), Seen::Message { conn, text: false, data: vec![2] });
+    let close = Seen::Close { conn, code: 1005, reason: String::new(), clean: true };
+    assert_eq!(host.next(), close);
+    assert!(!host.server.is_open(conn));
+}
