@@ -24,7 +24,8 @@ use std::time::Duration;
 
 /// Takes the messages of a connection.
 pub trait Sink {
-    /// Is there room for one more message?
+    /// Is there room for one more message? Asked before each data frame; a message whose last frame was begun
+    /// then comes even if the room is gone when it is complete.
     fn has_room(&mut self) -> bool;
     /// A message is complete. `reserved` are the reserved bits of its first frame, for the extension that
     /// claimed them; without extensions they are zero. Text without reserved bits is valid UTF-8.
@@ -36,7 +37,8 @@ pub trait Sink {
 pub struct Progress {
     /// Bytes taken. What is left belongs before the next bytes from the socket.
     pub consumed: usize,
-    /// The sink had no room: call again when it has, with no new bytes if there are none.
+    /// The sink had no room: call again when it has, with no new bytes if there are none. At least one byte is
+    /// left then.
     pub blocked: bool,
 }
 
@@ -187,7 +189,9 @@ impl Connection {
         Progress { consumed: len - reading.rest.len(), blocked: self.blocked }
     }
 
-    /// Starts the closing handshake: appends our close frame. Does nothing if one was sent before.
+    /// Starts the closing handshake: appends our close frame. Does nothing if one was sent before. `code` is one
+    /// that [may be sent](crate::close::is_sendable); a reason that is too long is cut at a character. What the
+    /// peer sends until it answers is still delivered.
     pub fn close(&mut self, now: Duration, code: u16, reason: &str, out: &mut Vec<u8>) {
         if self.state != State::Open {
             return;
@@ -198,7 +202,7 @@ impl Connection {
         self.state = State::Closing;
     }
 
-    /// The peer closed its side of the stream, or the stream broke.
+    /// The peer closed its side of the stream, or the stream broke. The code is 1006 unless we had sent one.
     pub fn end_of_stream(&mut self) {
         self.end_as_said(false);
     }
@@ -236,6 +240,7 @@ impl Connection {
                 Due::Ping => {
                     frame::put_header(out, Opcode::Ping, 0);
                     self.heartbeat.ping(now_ms);
+                    self.control_rate.credit();
                 }
                 Due::Dead => self.end(code::ABNORMAL, "no answer to a ping", false),
                 Due::Idle => self.close(now, code::GOING_AWAY, "no message for too long", out),
@@ -456,5 +461,6 @@ impl Connection {
         self.frame = None;
         self.message = None;
         self.control = Vec::new();
+        self.said = None;
     }
 }

@@ -33,6 +33,11 @@ impl ControlRate {
             None => false,
         }
     }
+
+    /// Gives one token, for a frame that was asked for.
+    pub(crate) fn credit(&mut self) {
+        self.tokens = self.tokens.saturating_add(FRAME);
+    }
 }
 
 fn burst(per_second: u32) -> u64 {
@@ -50,6 +55,19 @@ mod tests {
         assert_eq!(burst, 100);
         let second = (1..=1_000).filter(|&ms| rate.allow(50, ms)).count();
         assert_eq!(second, 50);
+    }
+
+    #[test]
+    fn a_frame_that_was_asked_for_is_free() {
+        let mut rate = ControlRate::new(1, 0);
+        assert!((0..1_000).all(|_| {
+            rate.credit();
+            rate.allow(1, 0)
+        }));
+        assert!(
+            rate.allow(1, 0) && !rate.allow(1, 0),
+            "what is credited is not lost, and what is not is counted"
+        );
     }
 
     #[test]

@@ -138,7 +138,8 @@ pub fn parse_header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     Ok(Some(Header { fin, reserved: first & RESERVED, opcode, len, key, size: 2 + length_bytes + 4 }))
 }
 
-/// Appends the header of an unfragmented server frame: no mask, the length in its shortest form.
+/// Appends the header of an unfragmented server frame: no mask, the length in its shortest form. A control frame
+/// carries at most [`MAX_CONTROL_BYTES`]; that is the caller's care.
 #[inline]
 pub fn put_header(out: &mut Vec<u8>, opcode: Opcode, len: usize) {
     let first = FIN | opcode.bits();

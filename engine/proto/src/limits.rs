@@ -10,7 +10,7 @@ pub struct Limits {
     /// Most fragments of one message, empty ones too; at least 1. Over it: close code 1008.
     pub max_fragments: u32,
     /// Control frames per second in the long run; bursts of twice as many pass. Over it: close code 1008.
-    /// 0 switches the limit off.
+    /// 0 switches the limit off. Close frames and the answers to our pings are not counted.
     pub max_control_frames_per_s: u32,
     /// A ping is sent when nothing was received for so long. Zero: never.
     pub ping_interval: Duration,

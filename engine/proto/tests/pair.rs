@@ -257,9 +257,7 @@ fn without_an_interval_nobody_is_pinged() {
 #[test]
 fn the_shortest_interval_still_pings() {
     for spread in 0..100 {
-        let ping_interval = ms(1);
-        let limits = Limits { ping_interval, max_control_frames_per_s: 0, ..limits() };
-        let mut pair = Pair::with_spread(limits, spread);
+        let mut pair = Pair::with_spread(Limits { ping_interval: ms(1), ..limits() }, spread);
         pair.run(secs(1));
         assert!(pair.client.times_of(PING).len() > 10, "spread {spread}");
         assert_eq!(pair.server.conn.state(), &State::Open);
@@ -420,6 +418,15 @@ fn control_frames_may_come_at_their_rate_for_ever() {
     assert_eq!(pair.server.conn.state(), &State::Open);
     pair.run(secs(2));
     assert_eq!(pair.client.times_of(PONG).len(), 5_000);
+}
+
+/// An honest peer must not be thrown out for doing what we asked.
+#[test]
+fn answers_to_our_pings_are_not_counted() {
+    let mut pair = Pair::new(Limits { max_control_frames_per_s: 1, ping_interval: ms(100), ..limits() });
+    pair.run(secs(60));
+    assert!(pair.client.times_of(PING).len() > 300);
+    assert_eq!(pair.server.conn.state(), &State::Open);
 }
 
 #[test]

@@ -237,7 +237,7 @@ impl Server {
         let Progress { consumed, blocked } =
             self.conn.receive(self.now, &self.limits, &mut self.unread, &mut self.out, &mut self.sink);
         assert!(consumed <= total, "took {consumed} of {total} bytes ({before} were left before)");
-        assert!(blocked || consumed == total, "left bytes without being blocked");
+        assert_eq!(blocked, consumed < total, "bytes are left if and only if it is blocked");
         self.unread.drain(..consumed);
         self.blocked = blocked;
     }
