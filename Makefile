@@ -26,7 +26,7 @@ push: extension ## build and run the push server; ADDRESS and PORT as for chat
 test: ## prove it all: install what is missing, check, build, run every suite
 	@scripts/setup.sh test
 	@scripts/check.sh
-	@$(CARGO) build --release --locked --workspace
+	@$(MAKE) --no-print-directory build
 	@tests/run.py
 
 .PHONY: check
@@ -39,14 +39,19 @@ fmt: ## format the Rust code
 	@$(CARGO) fmt --all
 
 .PHONY: build
-build: ## build the C library and the PHP extension in release mode
+build: ## build the PHP extension, the C library and the examples, in release mode
 	@scripts/setup.sh php
 	@$(CARGO) build --release --locked --workspace
+	@$(MAKE) --no-print-directory --silent -C examples/c
+
+.PHONY: bench
+bench: build ## measure throughput, latency and memory; BENCH="--only idle" passes options on
+	@python3 bench/run.py $(BENCH)
 
 .PHONY: autobahn
 autobahn: build ## Autobahn's cases against the PHP and the C echo server
 	@scripts/setup.sh test
-	@tests/run.py autobahn-php
+	@tests/run.py autobahn-php autobahn-c
 
 .PHONY: test-fresh
 test-fresh: ## make chat and make test in a clean Debian 12 root; FRESH_ONLY=chat for the first
