@@ -1,0 +1,212 @@
+//! Events as C sees them, and the calls that wait for them.
+
+use crate::boundary::{call, null, server};
+use crate::error::Failure;
+use crate::error::wsengine_error::{
+    WSENGINE_ERR_BUSY, WSENGINE_ERR_FORKED, WSENGINE_ERR_INVALID, WSENGINE_ERR_STOPPED,
+};
+use crate::server::{millis, wsengine_t};
+use std::ffi::{c_int, c_void};
+use std::sync::PoisonError;
+use wsengine::{Event, EventBody, Kind, Request, Wait};
+
+/// Kinds of messages.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum wsengine_kind {
+    /// UTF-8 text (opcode 1).
+    WSENGINE_TEXT = 1,
+    /// Any bytes (opcode 2).
+    WSENGINE_BINARY = 2,
+}
+
+use wsengine_kind::*;
+
+/// Values of type in wsengine_event_t. Ignore those you do not know: later versions may add some.
+// 1 is kept for a client that asks to connect.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum wsengine_event_type {
+    /// No event; never delivered.
+    WSENGINE_EVENT_NONE = 0,
+    /// A connection is open. data/len: request target, path and query.
+    WSENGINE_EVENT_OPEN = 2,
+    /// A whole message arrived. kind: WSENGINE_TEXT (valid UTF-8) or WSENGINE_BINARY; data/len: payload.
+    WSENGINE_EVENT_MESSAGE = 3,
+    /// A connection has ended; exactly one for each OPEN, the last event of its id. code: close code, 1005 when the
+    /// close frame had none, 1006 when there was no close frame; data/len: reason; flags: WSENGINE_FLAG_CLEAN.
+    WSENGINE_EVENT_CLOSE = 4,
+    /// The send queue, full before, is below half: sending works again. code: messages that broadcasts left out
+    /// for this connection since it was full (option slow_consumer).
+    WSENGINE_EVENT_DRAIN = 5,
+    /// Trouble that belongs to no connection, such as no descriptors left. conn is 0; code: errno or 0; data/len:
+    /// text. The server goes on.
+    WSENGINE_EVENT_ERROR = 6,
+    /// The server has stopped; its last event. conn is 0.
+    WSENGINE_EVENT_STOPPED = 7,
+}
+
+use wsengine_event_type::*;
+
+/// Bit of flags in wsengine_event_t: both sides sent a close frame.
+pub const WSENGINE_FLAG_CLEAN: u32 = 1;
+
+/// An event. 64 bytes on 64-bit systems. data is valid until the next poll of this server: copy what you keep.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct wsengine_event_t {
+    /// One of enum wsengine_event_type.
+    pub r#type: u32,
+    /// WSENGINE_FLAG_... bits.
+    pub flags: u32,
+    /// Connection id, below 2^63, never given again in the life of the server; 0 for events of the server itself.
+    pub conn: u64,
+    /// Payload without a NUL at its end; never NULL.
+    pub data: *const u8,
+    /// Length of data in bytes; may be 0.
+    pub len: usize,
+    /// NULL.
+    pub reserved_pointer: *mut c_void,
+    /// Microseconds from the server's start to when it happened.
+    pub time_us: u64,
+    /// MESSAGE: enum wsengine_kind; else 0.
+    pub kind: u32,
+    /// CLOSE, DRAIN, ERROR: see there; else 0.
+    pub code: i32,
+    /// 0.
+    pub reserved: u64,
+}
+
+const _: () = assert!(size_of::<*const u8>() != 8 || size_of::<wsengine_event_t>() == 64);
+
+/// Takes one event: wsengine_poll_events() with max 1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wsengine_poll_event(
+    server: *mut wsengine_t,
+    event: *mut wsengine_event_t,
+    timeout_ms: c_int,
+) -> c_int {
+    // SAFETY: the same contract, for one event.
+    unsafe { wsengine_poll_events(server, event, 1, timeout_ms) }
+}
+
+/// Takes up to max events and waits up to timeout_ms for the first one (0: not at all, -1: without limit).
+/// Returns how many it took; 0 after timeout_ms, after wsengine_wakeup() or when a signal handler ran meanwhile.
+/// WSENGINE_ERR_STOPPED: WSENGINE_EVENT_STOPPED was taken before; WSENGINE_ERR_BUSY: another thread polls.
+/// What the events polled before point to is gone after it, however it ends but with WSENGINE_ERR_BUSY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wsengine_poll_events(
+    server: *mut wsengine_t,
+    events: *mut wsengine_event_t,
+    max: usize,
+    timeout_ms: c_int,
+) -> c_int {
+    call(|| {
+        // SAFETY: the header's contract for handles.
+        let server = unsafe { self::server(server) }?;
+        if events.is_null() {
+            return Err(null(c"events is NULL"));
+        }
+        if max == 0 {
+            return Err(Failure::saying(WSENGINE_ERR_INVALID, c"max is 0"));
+        }
+        let max = max.min(c_int::MAX as usize);
+        let mut poller = server.engine.poller().ok_or_else(|| Failure::new(WSENGINE_ERR_BUSY))?;
+        match poller.wait(millis(timeout_ms), || false) {
+            Wait::Events => {}
+            Wait::Timeout | Wait::Woken | Wait::Interrupted => return Ok(0),
+            Wait::Stopped => return Err(Failure::new(WSENGINE_ERR_STOPPED)),
+        }
+        let mut texts = server.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.clear();
+        let mut taken = 0;
+        while taken < max {
+            let Some(event) = poller.next() else { break };
+            let event = wsengine_event_t::new(&event, &mut texts);
+            // SAFETY: by the header's contract there is room for `max` events, which need not be initialised.
+            unsafe { events.add(taken).write(event) };
+            taken += 1;
+        }
+        Ok(taken as c_int)
+    })
+}
+
+/// A descriptor that is readable (level-triggered) while events wait and after wsengine_wakeup(), for poll(2),
+/// epoll and event loops; also once after the first call, until the next poll, in case something waits already.
+/// It is the server's: only wait on it, never read, write or close it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wsengine_event_fd(server: *const wsengine_t) -> c_int {
+    call(|| {
+        // SAFETY: the header's contract for handles.
+        let server = unsafe { self::server(server) }?;
+        Ok(server.engine.event_fd())
+    })
+}
+
+/// Makes the poll that waits now, or else the next one, return 0. Any thread; async-signal-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wsengine_wakeup(server: *const wsengine_t) -> c_int {
+    // Outside the boundary, whose texts of errors allocate: a signal handler must not.
+    // SAFETY: the header's contract for handles.
+    let Some(server) = (unsafe { server.as_ref() }) else { return WSENGINE_ERR_INVALID as c_int };
+    if server.is_forked() {
+        return WSENGINE_ERR_FORKED as c_int;
+    }
+    server.engine.wakeup();
+    0
+}
+
+impl wsengine_event_t {
+    /// Borrows from the poller's batch and from `texts`; both live until the next poll.
+    fn new(event: &Event<'_>, texts: &mut Vec<String>) -> Self {
+        let blank = wsengine_event_t {
+            r#type: WSENGINE_EVENT_NONE as u32,
+            flags: 0,
+            conn: event.conn.map_or(0, |conn| conn.as_u64()),
+            data: c"".as_ptr().cast(),
+            len: 0,
+            reserved_pointer: std::ptr::null_mut(),
+            time_us: event.time.as_micros() as u64,
+            kind: 0,
+            code: 0,
+            reserved: 0,
+        };
+        match event.body {
+            EventBody::Open(request) => blank.of(WSENGINE_EVENT_OPEN).with(target(request, texts)),
+            EventBody::Message { kind, data } => {
+                let kind = if kind == Kind::Text { WSENGINE_TEXT } else { WSENGINE_BINARY };
+                wsengine_event_t { kind: kind as u32, ..blank }.of(WSENGINE_EVENT_MESSAGE).with(data)
+            }
+            EventBody::Drain { dropped } => {
+                let code = dropped.try_into().unwrap_or(i32::MAX);
+                wsengine_event_t { code, ..blank }.of(WSENGINE_EVENT_DRAIN)
+            }
+            EventBody::Close { code, reason, clean } => {
+                let flags = if clean { WSENGINE_FLAG_CLEAN } else { 0 };
+                let close = wsengine_event_t { flags, code: code.into(), ..blank };
+                close.of(WSENGINE_EVENT_CLOSE).with(reason.as_bytes())
+            }
+            EventBody::Error { errno, message } => {
+                wsengine_event_t { code: errno, ..blank }.of(WSENGINE_EVENT_ERROR).with(message.as_bytes())
+            }
+            EventBody::Stopped => blank.of(WSENGINE_EVENT_STOPPED),
+        }
+    }
+
+    fn of(self, kind: wsengine_event_type) -> Self {
+        wsengine_event_t { r#type: kind as u32, ..self }
+    }
+
+    fn with(self, bytes: &[u8]) -> Self {
+        wsengine_event_t { data: bytes.as_ptr(), len: bytes.len(), ..self }
+    }
+}
+
+/// Path and query in one piece, as they came. The heap holds the text, so `texts` may grow.
+fn target<'a>(request: &'a Request, texts: &'a mut Vec<String>) -> &'a [u8] {
+    if request.query.is_empty() {
+        return request.path.as_bytes();
+    }
+    texts.push(format!("{}?{}", request.path, request.query));
+    texts.last().map_or(&[], String::as_bytes)
+}

@@ -1,0 +1,55 @@
+//! Log lines on their way to a C function.
+
+use crate::boundary::guard;
+use std::ffi::{CString, c_char, c_int, c_void};
+use tracing::Level;
+use wsengine::log;
+
+/// Takes a log line without a line end; level: 1 error, 2 warning, 3 info, 4 debug, 5 trace. Called from any thread,
+/// also from several at once; must return soon and must not call wsengine functions. line is gone when it returns.
+pub type wsengine_log_fn =
+    Option<unsafe extern "C" fn(level: c_int, line: *const c_char, user_data: *mut c_void)>;
+
+/// Sends the log lines of all servers of the process to function, with user_data as it is; NULL ends that, and it
+/// is how it begins. The option log_level of the server started last says how much is logged. When it returns, the
+/// function set before is not called any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wsengine_set_log(function: wsengine_log_fn, user_data: *mut c_void) {
+    let set = || {
+        let user_data = UserData(user_data);
+        log::set_sink(function.map(|function| -> log::Sink {
+            Box::new(move |level, line| {
+                let line = CString::new(line.replace('\0', "\\0")).unwrap_or_default();
+                // SAFETY: by the header's contract the function takes these and may be called from any thread.
+                unsafe { function(number(level), line.as_ptr(), user_data.pointer()) };
+            })
+        }));
+        Ok(())
+    };
+    guard(|_| (), set);
+}
+
+/// A pointer that is only handed back.
+#[derive(Clone, Copy)]
+struct UserData(*mut c_void);
+
+impl UserData {
+    fn pointer(self) -> *mut c_void {
+        self.0
+    }
+}
+
+// SAFETY: never dereferenced here; the header says that the function gets it on any thread.
+unsafe impl Send for UserData {}
+// SAFETY: as above.
+unsafe impl Sync for UserData {}
+
+fn number(level: Level) -> c_int {
+    match level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
+    }
+}

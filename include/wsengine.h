@@ -1,0 +1,462 @@
+/*
+ * wsengine.h - a WebSocket server in your program: the C face of wsengine
+ * Generated from capi/src by `WRITE_HEADER=1 cargo test -p wsengine-capi --test header`; do not edit.
+ *
+ * Life: wsengine_config_new(), wsengine_config_set(), wsengine_start(); poll events and send; wsengine_stop(), poll
+ * on until WSENGINE_EVENT_STOPPED, wsengine_free(). Sockets, handshakes, pings, limits and timeouts are the work of
+ * the server's own threads, which go on while your code is busy. Your code runs on your threads only: nothing here
+ * calls you back, but for the log function if you set one. Any number of servers may run in one process.
+ *
+ * Threads: any function may be called from any thread at any time, with three exceptions. One thread at a time
+ * polls a server: others get WSENGINE_ERR_BUSY. wsengine_free() comes last: no other call may use the server
+ * during or after it. A wsengine_config_t belongs to one thread at a time. Of all functions only
+ * wsengine_wakeup() may be called in a signal handler.
+ *
+ * Memory: what you pass is copied before the call returns. What an event points to lives until the next poll of
+ * that server. Texts returned as const char * say how long they live. Never free() anything that is wsengine's.
+ *
+ * Events of one connection: OPEN (MESSAGE | DRAIN)* CLOSE, in this order, none lost. While you do not poll, the
+ * server keeps events up to the options event_queue_bytes and event_queue_events, then it stops reading from the
+ * peers; it drops nothing.
+ *
+ * Processes: call wsengine_start() after fork() and daemon(). A forked child cannot use the servers of its parent:
+ * calls return WSENGINE_ERR_FORKED and wsengine_free() only forgets. Descriptors are close-on-exec. wsengine
+ * installs no signal handlers, its threads block all signals, and it raises no SIGPIPE.
+ *
+ * Errors: functions that return int answer 0 or more on success and an enum wsengine_error below 0 on failure, of
+ * which wsengine_last_error() has the details. A NULL handle gives WSENGINE_ERR_INVALID; functions that free ignore
+ * it. Any other bad pointer, or a handle after wsengine_free(), is undefined behaviour as everywhere in C.
+ */
+
+#ifndef WSENGINE_H
+#define WSENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WSENGINE_VERSION_MAJOR 0
+#define WSENGINE_VERSION_MINOR 1
+#define WSENGINE_VERSION_PATCH 0
+#define WSENGINE_VERSION_STRING "0.1.0"
+/* 0xMMmmpp00, to be compared with wsengine_version_number() */
+#define WSENGINE_VERSION_NUMBER \
+    ((WSENGINE_VERSION_MAJOR << 24) | (WSENGINE_VERSION_MINOR << 16) | (WSENGINE_VERSION_PATCH << 8))
+#if defined(__GNUC__) || defined(__clang__)
+# define WSENGINE_MUST_USE __attribute__((warn_unused_result))
+#else
+# define WSENGINE_MUST_USE
+#endif
+
+/**
+ * Bit of flags in wsengine_event_t: both sides sent a close frame.
+ */
+#define WSENGINE_FLAG_CLEAN 1
+
+/**
+ * Answers of functions that return int: 0 or more is success, below 0 an error. The numbers never change; later
+ * versions may add some, so treat an unknown negative number as an error too.
+ */
+typedef enum wsengine_error {
+    /**
+     * Success.
+     */
+    WSENGINE_OK = 0,
+    /**
+     * A NULL pointer, an unknown option or kind, a value that is not allowed.
+     */
+    WSENGINE_ERR_INVALID = -1,
+    /**
+     * Out of memory, descriptors or threads.
+     */
+    WSENGINE_ERR_NOMEM = -2,
+    /**
+     * The operating system refused something else, such as an address to listen on.
+     */
+    WSENGINE_ERR_IO = -3,
+    /**
+     * The connection is closed, is closing or never existed. Normal: a peer may leave at any time.
+     */
+    WSENGINE_ERR_NOT_CONNECTED = -4,
+    /**
+     * The send queue of the connection is full; nothing was queued. Try again after WSENGINE_EVENT_DRAIN.
+     */
+    WSENGINE_ERR_WOULD_BLOCK = -5,
+    /**
+     * The message alone is larger than the option send_queue_bytes.
+     */
+    WSENGINE_ERR_TOO_BIG = -6,
+    /**
+     * A text message or close reason that is not UTF-8.
+     */
+    WSENGINE_ERR_UTF8 = -7,
+    /**
+     * The server is stopping or has stopped.
+     */
+    WSENGINE_ERR_STOPPED = -8,
+    /**
+     * Another thread is polling this server.
+     */
+    WSENGINE_ERR_BUSY = -9,
+    /**
+     * This process is a fork of the one that called wsengine_start().
+     */
+    WSENGINE_ERR_FORKED = -10,
+    /**
+     * A bug inside wsengine was caught before it reached your program; free the server.
+     */
+    WSENGINE_ERR_INTERNAL = -13,
+} wsengine_error;
+
+/**
+ * Kinds of messages.
+ */
+typedef enum wsengine_kind {
+    /**
+     * UTF-8 text (opcode 1).
+     */
+    WSENGINE_TEXT = 1,
+    /**
+     * Any bytes (opcode 2).
+     */
+    WSENGINE_BINARY = 2,
+} wsengine_kind;
+
+/**
+ * Values of type in wsengine_event_t. Ignore those you do not know: later versions may add some.
+ */
+typedef enum wsengine_event_type {
+    /**
+     * No event; never delivered.
+     */
+    WSENGINE_EVENT_NONE = 0,
+    /**
+     * A connection is open. data/len: request target, path and query.
+     */
+    WSENGINE_EVENT_OPEN = 2,
+    /**
+     * A whole message arrived. kind: WSENGINE_TEXT (valid UTF-8) or WSENGINE_BINARY; data/len: payload.
+     */
+    WSENGINE_EVENT_MESSAGE = 3,
+    /**
+     * A connection has ended; exactly one for each OPEN, the last event of its id. code: close code, 1005 when the
+     * close frame had none, 1006 when there was no close frame; data/len: reason; flags: WSENGINE_FLAG_CLEAN.
+     */
+    WSENGINE_EVENT_CLOSE = 4,
+    /**
+     * The send queue, full before, is below half: sending works again. code: messages that broadcasts left out
+     * for this connection since it was full (option slow_consumer).
+     */
+    WSENGINE_EVENT_DRAIN = 5,
+    /**
+     * Trouble that belongs to no connection, such as no descriptors left. conn is 0; code: errno or 0; data/len:
+     * text. The server goes on.
+     */
+    WSENGINE_EVENT_ERROR = 6,
+    /**
+     * The server has stopped; its last event. conn is 0.
+     */
+    WSENGINE_EVENT_STOPPED = 7,
+} wsengine_event_type;
+
+/**
+ * Options for wsengine_start(); for one thread at a time. May start several servers.
+ */
+typedef struct wsengine_config_t wsengine_config_t;
+
+/**
+ * A running server. Made by wsengine_start(), ended by wsengine_free().
+ */
+typedef struct wsengine_t wsengine_t;
+
+/**
+ * Takes a log line without a line end; level: 1 error, 2 warning, 3 info, 4 debug, 5 trace. Called from any thread,
+ * also from several at once; must return soon and must not call wsengine functions. line is gone when it returns.
+ */
+typedef void (*wsengine_log_fn)(int level, const char *line, void *user_data);
+
+/**
+ * An event. 64 bytes on 64-bit systems. data is valid until the next poll of this server: copy what you keep.
+ */
+typedef struct wsengine_event_t {
+    /**
+     * One of enum wsengine_event_type.
+     */
+    uint32_t type;
+    /**
+     * WSENGINE_FLAG_... bits.
+     */
+    uint32_t flags;
+    /**
+     * Connection id, below 2^63, never given again in the life of the server; 0 for events of the server itself.
+     */
+    uint64_t conn;
+    /**
+     * Payload without a NUL at its end; never NULL.
+     */
+    const uint8_t *data;
+    /**
+     * Length of data in bytes; may be 0.
+     */
+    size_t len;
+    /**
+     * NULL.
+     */
+    void *reserved_pointer;
+    /**
+     * Microseconds from the server's start to when it happened.
+     */
+    uint64_t time_us;
+    /**
+     * MESSAGE: enum wsengine_kind; else 0.
+     */
+    uint32_t kind;
+    /**
+     * CLOSE, DRAIN, ERROR: see there; else 0.
+     */
+    int32_t code;
+    /**
+     * 0.
+     */
+    uint64_t reserved;
+} wsengine_event_t;
+
+/**
+ * How things stand, and what has happened since the start. Later versions add fields at the end: set struct_size
+ * to sizeof(wsengine_stats_t), and no more than that is filled.
+ */
+typedef struct wsengine_stats_t {
+    /**
+     * In: sizeof(wsengine_stats_t). Out: bytes filled.
+     */
+    size_t struct_size;
+    /**
+     * Open connections.
+     */
+    uint64_t connections;
+    /**
+     * Handshakes under way, and transfers of files.
+     */
+    uint64_t handshakes;
+    /**
+     * Events that have not been polled.
+     */
+    uint64_t events_pending;
+    /**
+     * Bytes that wait to be sent to slow connections.
+     */
+    uint64_t queued_bytes;
+    /**
+     * Connections that were opened.
+     */
+    uint64_t opened;
+    /**
+     * Connections that were closed.
+     */
+    uint64_t closed;
+    /**
+     * Handshakes that were refused.
+     */
+    uint64_t refused;
+    /**
+     * Requests that were answered by a file, or by a status that says there is none.
+     */
+    uint64_t http_requests;
+    /**
+     * Messages received.
+     */
+    uint64_t messages_in;
+    /**
+     * Bytes of payload received.
+     */
+    uint64_t bytes_in;
+    /**
+     * Messages given to a socket or to a send queue, one for each recipient.
+     */
+    uint64_t messages_out;
+    /**
+     * Bytes of these messages on the wire.
+     */
+    uint64_t bytes_out;
+    /**
+     * Messages that the option slow_consumer left out.
+     */
+    uint64_t messages_dropped;
+    /**
+     * Connections that were closed because they read too slowly.
+     */
+    uint64_t slow_closed;
+    /**
+     * Connections that were closed for a breach of the protocol or of a limit.
+     */
+    uint64_t violations;
+    /**
+     * Peers that did not answer a ping.
+     */
+    uint64_t dead_peers;
+    /**
+     * How often a connection had to wait because events were not polled fast enough.
+     */
+    uint64_t read_pauses;
+} wsengine_stats_t;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Version of the library in use, as WSENGINE_VERSION_NUMBER of its header.
+ */
+uint32_t wsengine_version_number(void);
+
+/**
+ * Version of the library in use, such as "0.1.0"; static.
+ */
+const char *wsengine_version(void);
+
+/**
+ * Short text for an error number; static, never NULL.
+ */
+const char *wsengine_strerror(int code);
+
+/**
+ * What the last failing call of this thread found wrong, in words; never NULL, empty before the first.
+ * Valid until the next failing call of this thread. Success does not clear it.
+ */
+const char *wsengine_last_error(void);
+
+/**
+ * All options at their defaults. NULL when something is badly wrong; see wsengine_last_error().
+ */
+WSENGINE_MUST_USE wsengine_config_t *wsengine_config_new(void);
+
+/**
+ * Sets an option by its name, such as ("listen", "0.0.0.0:8080") or ("max_message_bytes", "65536"); values are
+ * text, lists are separated by commas, a second call replaces the first. docs/options.md lists all.
+ * WSENGINE_ERR_INVALID: the name is unknown or the value is not allowed; wsengine_last_error() says what is, and
+ * the option stays as it was.
+ */
+int wsengine_config_set(wsengine_config_t *config, const char *name, const char *value);
+
+/**
+ * Frees options. NULL is allowed. Servers started with them live on.
+ */
+void wsengine_config_free(wsengine_config_t *config);
+
+/**
+ * Sends the log lines of all servers of the process to function, with user_data as it is; NULL ends that, and it
+ * is how it begins. The option log_level of the server started last says how much is logged. When it returns, the
+ * function set before is not called any more.
+ */
+void wsengine_set_log(wsengine_log_fn function, void *user_data);
+
+/**
+ * Starts a server on threads of its own and returns once it listens; *out is the new server. config stays yours.
+ * On failure *out is NULL and nothing is left running. Call it after daemon() or fork(), never before.
+ */
+WSENGINE_MUST_USE int wsengine_start(const wsengine_config_t *config, wsengine_t **out);
+
+/**
+ * Port of the first TCP address.
+ */
+int wsengine_port(const wsengine_t *server);
+
+/**
+ * The address number index (from 0) that the server listens on, as it really is, such as "127.0.0.1:8080"; NULL
+ * when there are no more. Valid until wsengine_free().
+ */
+const char *wsengine_address(const wsengine_t *server, size_t index);
+
+/**
+ * Begins a graceful stop and returns at once: nobody new is let in, what is queued is still sent, each connection
+ * gets close code 1001, and what is left after timeout_ms (-1: the option drain_ms) is cut. Go on polling until
+ * WSENGINE_EVENT_STOPPED. A second call can only shorten the time.
+ */
+int wsengine_stop(wsengine_t *server, int timeout_ms);
+
+/**
+ * Cuts what is still connected, waits for the server's threads to end (milliseconds) and frees everything, also
+ * what polled events point to. Needs no wsengine_stop() before. NULL is allowed. No other call may use the server
+ * during or after it.
+ */
+void wsengine_free(wsengine_t *server);
+
+/**
+ * Takes one event: wsengine_poll_events() with max 1.
+ */
+int wsengine_poll_event(wsengine_t *server, wsengine_event_t *event, int timeout_ms);
+
+/**
+ * Takes up to max events and waits up to timeout_ms for the first one (0: not at all, -1: without limit).
+ * Returns how many it took; 0 after timeout_ms, after wsengine_wakeup() or when a signal handler ran meanwhile.
+ * WSENGINE_ERR_STOPPED: WSENGINE_EVENT_STOPPED was taken before; WSENGINE_ERR_BUSY: another thread polls.
+ * What the events polled before point to is gone after it, however it ends but with WSENGINE_ERR_BUSY.
+ */
+int wsengine_poll_events(wsengine_t *server, wsengine_event_t *events, size_t max, int timeout_ms);
+
+/**
+ * A descriptor that is readable (level-triggered) while events wait and after wsengine_wakeup(), for poll(2),
+ * epoll and event loops; also once after the first call, until the next poll, in case something waits already.
+ * It is the server's: only wait on it, never read, write or close it.
+ */
+int wsengine_event_fd(const wsengine_t *server);
+
+/**
+ * Makes the poll that waits now, or else the next one, return 0. Any thread; async-signal-safe.
+ */
+int wsengine_wakeup(const wsengine_t *server);
+
+/**
+ * Queues a message for one connection and returns; data is copied. kind: WSENGINE_TEXT or WSENGINE_BINARY.
+ * Messages of one thread to one connection keep their order. WSENGINE_ERR_WOULD_BLOCK: its queue is full, nothing
+ * was queued, a WSENGINE_EVENT_DRAIN follows when it is below half.
+ */
+int wsengine_send(const wsengine_t *server, uint64_t conn, int kind, const void *data, size_t len);
+
+/**
+ * Queues a message for every open connection and returns for how many. Never waits for slow ones: the option
+ * slow_consumer says what happens to them.
+ */
+int wsengine_broadcast(const wsengine_t *server, int kind, const void *data, size_t len);
+
+/**
+ * As wsengine_broadcast(), but not to the connection except.
+ */
+int wsengine_broadcast_except(const wsengine_t *server, uint64_t except, int kind, const void *data, size_t len);
+
+/**
+ * Starts the closing handshake after what is already queued; the CLOSE event follows. code: 1000 to 1003, 1007 to
+ * 1014 or 3000 to 4999; reason: NULL or up to 123 bytes of UTF-8.
+ */
+int wsengine_close(const wsengine_t *server, uint64_t conn, uint16_t code, const char *reason);
+
+/**
+ * Cuts a connection without a closing handshake; what is queued is lost. The CLOSE event (1006) follows.
+ */
+int wsengine_abort(const wsengine_t *server, uint64_t conn);
+
+/**
+ * Bytes queued for a connection that the system has not taken yet, frame headers included, or an error below 0.
+ */
+int64_t wsengine_buffered(const wsengine_t *server, uint64_t conn);
+
+/**
+ * 1 while a connection can be sent to, else 0. It may be gone a moment later: wsengine_send() tells too.
+ */
+int wsengine_is_open(const wsengine_t *server, uint64_t conn);
+
+/**
+ * Reads the counters; set stats->struct_size before.
+ */
+int wsengine_stats(const wsengine_t *server, wsengine_stats_t *stats);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* WSENGINE_H */
+
+#if defined(__cplusplus)
+static_assert(sizeof(void *) != 8 || sizeof(wsengine_event_t) == 64, "the size of an event is fixed");
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+_Static_assert(sizeof(void *) != 8 || sizeof(wsengine_event_t) == 64, "the size of an event is fixed");
+#endif
