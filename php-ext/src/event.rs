@@ -171,7 +171,7 @@ pub(crate) fn write_server_info(server: &Server, into: Slot<'_>) {
             Some(first) => address.string(first),
             None => address.interned(EMPTY.get()),
         }
-        port.int(server.port().map_or(0, i64::from));
+        port.int(i64::from(server.port()));
         addresses_slot.take(addresses);
     };
     zend::object(SERVER_INFO.get(), fill, into);

@@ -1,7 +1,7 @@
 //! The one server of the process, and what each function does with it.
 //!
-//! The server belongs to the thread that started it. A stopped one stays until the script ends or starts another,
-//! so that the last events can still be polled.
+//! The server belongs to the thread that started it. One that stops stays until the script ends or starts another,
+//! so that the last events can be polled.
 
 use crate::args::{Args, Outcome};
 use crate::event::{write_event, write_server_info};
@@ -15,14 +15,21 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use wsengine::{ConnId, Kind, Poller, SendError, Server, Wait};
 
 /// Close codes of RFC 6455 7.4.1 at the end of the script, and of one that died.
 const GOING_AWAY: u16 = 1001;
 const INTERNAL_ERROR: u16 = 1011;
+/// What a close frame has room for beside the code (RFC 6455 5.5).
+const MAX_REASON_BYTES: usize = 123;
 /// A script that has ended waits no longer than this for its clients.
 const DRAIN_AT_END: Duration = Duration::from_secs(1);
+/// The engine's threads need a moment more than the drain to end.
+const GRACE: Duration = Duration::from_millis(500);
+/// Events for which a list has room before it grows.
+const USUAL_EVENTS: usize = 32;
 /// Longer waits are cut to this: 30 years, which every clock can add.
 const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
@@ -30,7 +37,7 @@ const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 struct Running {
     server: Arc<Server>,
     watch: Cell<Option<Watch>>,
-    stopped: Cell<bool>,
+    stopping: Cell<bool>,
 }
 
 thread_local! {
@@ -47,6 +54,8 @@ pub(crate) fn start(args: &Args, result: Slot<'_>) -> Outcome {
     let config = options::config(args.array_or_bytes(1)?)?;
     refuse_other_interfaces()?;
     refuse_second_server()?;
+    // A server that is stopping still has its drain.
+    wait_until_stopped(LONGEST);
     release();
     log::start();
     let server = Arc::new(Server::start(&config)?);
@@ -57,7 +66,7 @@ pub(crate) fn start(args: &Args, result: Slot<'_>) -> Outcome {
     })?;
     fork::started();
     OWNER.store(std::process::id() as i32, Ordering::Release);
-    let running = Running { server, watch: Cell::new(watch), stopped: Cell::new(false) };
+    let running = Running { server, watch: Cell::new(watch), stopping: Cell::new(false) };
     let running = Box::into_raw(Box::new(running));
     CURRENT.set(running);
     // SAFETY: just made; only `release` frees it, and that is not called before we return.
@@ -88,7 +97,7 @@ pub(crate) fn poll_events(args: &Args, result: Slot<'_>) -> Outcome {
     };
     let mut poller = poller(args)?;
     wait(&mut poller, timeout);
-    let mut list = List::new(0, result);
+    let mut list = List::new(max.min(USUAL_EVENTS), result);
     for _ in 0..max {
         let Some(event) = poller.next() else { break };
         list.push(|slot| write_event(&event, slot));
@@ -140,13 +149,22 @@ pub(crate) fn close(args: &Args, result: Slot<'_>) -> Outcome {
     let conn = args.int(1)?;
     let code = args.int_or(2, 1000)?;
     let reason = args.bytes_or(3, b"")?;
-    let reason = std::str::from_utf8(reason).map_err(|_| Failure::Value(3, "must be valid UTF-8".into()))?;
-    // 0 is as wrong as any number that is none of 16 bits.
-    let code16 = u16::try_from(code).unwrap_or(0);
-    match current(args)?.server.close(conn_id(conn), code16, reason) {
+    let Ok(reason) = std::str::from_utf8(reason) else {
+        return Err(Failure::Value(3, "must be valid UTF-8".into()));
+    };
+    if reason.len() > MAX_REASON_BYTES {
+        let text = format!("must be at most {MAX_REASON_BYTES} bytes long, {} given", reason.len());
+        return Err(Failure::Value(3, text));
+    }
+    // What is no number of 16 bits is as wrong as 0.
+    let code_or_0 = u16::try_from(code).unwrap_or(0);
+    match current(args)?.server.close(conn_id(conn), code_or_0, reason) {
         Ok(()) => result.bool(true),
-        Err(SendError::Gone | SendError::QueueFull | SendError::Stopped) => result.bool(false),
-        Err(error) => return Err(Failure::Exception(error.to_string(), 0)),
+        Err(SendError::BadClose(_)) => {
+            let text = format!("must be 1000 to 1003, 1007 to 1014 or 3000 to 4999, {code} given");
+            return Err(Failure::Value(2, text));
+        }
+        Err(_) => result.bool(false),
     }
     Ok(())
 }
@@ -213,6 +231,7 @@ pub(crate) fn end_of_script() {
     if let Some(running) = unsafe { CURRENT.get().as_ref() } {
         let code = if zend::exit_status() == 255 { INTERNAL_ERROR } else { GOING_AWAY };
         running.stop(code, Some(DRAIN_AT_END));
+        wait_until_stopped(DRAIN_AT_END + GRACE);
     }
     release();
 }
@@ -229,21 +248,35 @@ pub(crate) fn forget() -> Option<i32> {
 pub(crate) fn state() -> Vec<(&'static str, String)> {
     // SAFETY: as in `end_of_script`.
     let Some(running) = (unsafe { CURRENT.get().as_ref() }) else { return vec![("Server", "none".into())] };
-    let state = if running.stopped.get() { "stopped".into() } else { running.server.addresses().join(", ") };
+    let state = if running.stopping.get() {
+        "stopping or stopped".into()
+    } else {
+        running.server.addresses().join(", ")
+    };
     let mut rows = vec![("Server", state)];
     rows.extend(running.server.stats().entries().into_iter().map(|(name, value)| (name, value.to_string())));
     rows
 }
 
 impl Running {
-    /// Stops it, if it is not stopped yet, and gives the signals back.
+    /// Begins to stop it and gives the signals back. A later call may shorten the drain.
     fn stop(&self, code: u16, drain: Option<Duration>) {
         if let Some(watch) = self.watch.take() {
             watch.end();
         }
-        if !self.stopped.replace(true) {
-            self.server.stop_with(code, drain);
-        }
+        self.stopping.set(true);
+        self.server.stop_with(code, drain);
+    }
+}
+
+/// Waits for a server that is stopping, if there is one. It does not poll: a fatal error within a poll has left
+/// that right taken.
+fn wait_until_stopped(longest: Duration) {
+    // SAFETY: as in `end_of_script`.
+    let Some(running) = (unsafe { CURRENT.get().as_ref() }) else { return };
+    let begin = Instant::now();
+    while !running.server.is_stopped() && begin.elapsed() < longest {
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -309,7 +342,7 @@ fn refuse_other_interfaces() -> Outcome {
 fn refuse_second_server() -> Outcome {
     // SAFETY: as in `end_of_script`.
     let addresses = match unsafe { CURRENT.get().as_ref() } {
-        Some(running) if running.stopped.get() => return Ok(()),
+        Some(running) if running.stopping.get() => return Ok(()),
         Some(running) => format!(" on {}", running.server.addresses().join(", ")),
         None if OWNER.load(Ordering::Acquire) == 0 => return Ok(()),
         None => String::new(),

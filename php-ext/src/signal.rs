@@ -11,13 +11,15 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{ptr, thread};
 use wsengine::Server;
 
 const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 /// Clients have this long to answer; whoever pressed Ctrl-C waits for it.
 const DRAIN: Duration = Duration::from_millis(500);
+/// The engine's threads need a moment more to end.
+const GRACE: Duration = Duration::from_millis(200);
 /// RFC 6455 7.4.1: the endpoint goes away.
 const GOING_AWAY: u16 = 1001;
 
@@ -55,6 +57,10 @@ impl Watch {
             let signal = RECEIVED.load(Ordering::Acquire);
             if signal != 0 {
                 server.stop_with(GOING_AWAY, Some(DRAIN));
+                let begin = Instant::now();
+                while !server.is_stopped() && begin.elapsed() < DRAIN + GRACE {
+                    thread::sleep(Duration::from_millis(1));
+                }
                 die_by(signal);
             }
         };

@@ -1,0 +1,52 @@
+<?php
+set_error_handler(function (int $level, string $message) {
+    echo "  [$message]\n";
+    return true;
+});
+function attempt(string $name, callable $call): void
+{
+    echo "$name\n";
+    try {
+        echo '  ', json_encode($call()), "\n";
+    } catch (Throwable $e) {
+        echo '  ', get_class($e), ': ', $e->getMessage(), "\n";
+    }
+}
+class Text
+{
+    public function __toString(): string { return 'text'; }
+}
+class Thrower
+{
+    public function __toString(): string { throw new LogicException('from __toString'); }
+}
+ws_server_start('127.0.0.1:0');
+
+attempt('int from string', fn () => ws_send('5', 'x'));
+attempt('int from float', fn () => ws_send(5.0, 'x'));
+attempt('int from float with a fraction', fn () => ws_send(5.5, 'x'));
+attempt('int from bool', fn () => ws_send(true, 'x'));
+attempt('int from null', fn () => ws_send(null, 'x'));
+attempt('int from other text', fn () => ws_send('5 or so', 'x'));
+attempt('int from array', fn () => ws_send([], 'x'));
+attempt('int too large', fn () => ws_send(1e30, 'x'));
+attempt('string from int', fn () => ws_send(5, 17));
+attempt('string from float', fn () => ws_broadcast(1.5));
+attempt('string from an object', fn () => ws_broadcast(new Text()));
+attempt('string from an object that throws', fn () => ws_broadcast(new Thrower()));
+attempt('string from another object', fn () => ws_broadcast(new stdClass()));
+attempt('string from array', fn () => ws_broadcast([]));
+attempt('bool from int', fn () => ws_broadcast("\xFF", 1));
+attempt('bool from array', fn () => ws_broadcast('x', []));
+attempt('float from int', fn () => ws_poll_event(0));
+attempt('float from string', fn () => ws_poll_event('0.0'));
+attempt('float from other text', fn () => ws_poll_event('soon'));
+attempt('array from string', fn () => ws_broadcast('x', false, '5'));
+attempt('array or string from an object', fn () => ws_server_start(new ArrayObject()));
+attempt('float or null', fn () => ws_server_stop([]));
+$reference = '5';
+$data = 'x';
+attempt('references', fn () => call_user_func_array('ws_send', [&$reference, &$data]));
+echo gettype($reference), "\n";
+ws_server_stop(0);
+?>

@@ -1,0 +1,28 @@
+--TEST--
+Without a server every function says how to start one
+--FILE--
+<?php
+$calls = [
+    fn () => ws_poll_event(), fn () => ws_poll_events(), fn () => ws_send(1, 'x'), fn () => ws_broadcast('x'),
+    fn () => ws_close(1), fn () => ws_is_open(1), fn () => ws_connections(), fn () => ws_event_stream(),
+    fn () => ws_stats(), fn () => ws_server_stop(),
+];
+foreach ($calls as $call) {
+    try {
+        $call();
+    } catch (WsEngine\Exception $e) {
+        echo get_class($e), ': ', $e->getMessage(), "\n";
+    }
+}
+?>
+--EXPECT--
+WsEngine\Exception: ws_poll_event(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_poll_events(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_send(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_broadcast(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_close(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_is_open(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_connections(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_event_stream(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_stats(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_server_stop(): no server has been started; call ws_server_start() first

@@ -1,0 +1,26 @@
+--TEST--
+Reflection shows the true types, defaults and results of all functions
+--FILE--
+<?php
+foreach ((new ReflectionExtension('wsengine'))->getFunctions() as $function) {
+    $parameters = array_map(
+        fn ($p) => $p->getType() . ' $' . $p->getName()
+            . ($p->isOptional() ? ' = ' . str_replace("array (\n)", '[]', var_export($p->getDefaultValue(), true)) : ''),
+        $function->getParameters(),
+    );
+    $result = $function->hasReturnType() ? ": {$function->getReturnType()}" : '';
+    echo $function->getName(), '(', implode(', ', $parameters), ')', $result, "\n";
+}
+?>
+--EXPECT--
+ws_server_start(array|string $options = []): WsEngine\ServerInfo
+ws_poll_event(float $timeout = -1.0): ?WsEngine\Event
+ws_poll_events(int $max = 256, float $timeout = -1.0): array
+ws_send(int $conn, string $data, bool $binary = false): bool
+ws_broadcast(string $data, bool $binary = false, array $except = []): int
+ws_close(int $conn, int $code = 1000, string $reason = ''): bool
+ws_is_open(int $conn): bool
+ws_connections(): array
+ws_event_stream()
+ws_stats(): array
+ws_server_stop(?float $drain = NULL): void
