@@ -80,7 +80,7 @@ BURST = Cell(
     f"idle {IDLE_CONNECTIONS:,}, opened at once",
     "echo",
     f"idle --burst --connections {IDLE_CONNECTIONS}",
-    MEMORY,
+    (*MEMORY, Figure("handshakes_lost", "handshakes lost", ratio=False)),
 )
 
 CELLS = [ECHO_50X16, ECHO_500X1, ECHO_1X1, BROADCAST, RATE, IDLE, BURST]

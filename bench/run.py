@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the servers of servers.py in turns, prints one table of medians and says which bars are met.
 
-Builds nothing but the floor: `make bench` builds the rest first. By default the server runs on one CPU
+Builds nothing but the C programs: `make bench` builds the rest first. By default the server runs on one CPU
 and the load client on the next, so that neither takes the other's time.
 """
 
@@ -14,7 +14,7 @@ import sys
 from statistics import median
 
 from cells import BARS, CELLS, IDLE_CONNECTIONS
-from servers import FLOOR, ROOT, SERVERS, TARGET, Failure, Running
+from servers import SERVERS, TARGET, Failure, Running
 
 WSLOAD = TARGET / "release" / "wsload"
 # Connections, what a server keeps open besides, and room for one that moves its sockets to high numbers.
@@ -27,10 +27,11 @@ def main():
     options = arguments()
     try:
         raise_descriptor_limit()
-        build_floor()
         if not WSLOAD.exists():
             raise Failure(f"{WSLOAD} is missing: run `make bench`, or `cargo build --release -p wsload`")
         servers = [server for server in SERVERS if server.name in options.servers and is_built(server)]
+        for server in servers:
+            server.compile()
         cells = [cell for cell in CELLS if options.only in cell.title]
         if not cells:
             raise Failure(f"no cell contains {options.only!r}; there are: {'; '.join(cell.title for cell in CELLS)}")
@@ -78,13 +79,6 @@ def raise_descriptor_limit():
             "raise it, as root with `ulimit -Hn`, for good in /etc/security/limits.conf"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def build_floor():
-    source = ROOT / "bench" / "floor" / "floor.c"
-    FLOOR.parent.mkdir(parents=True, exist_ok=True)
-    if subprocess.run(["cc", "-std=c11", "-O2", "-o", FLOOR, source]).returncode != 0:
-        raise Failure(f"{source} does not compile")
 
 
 def is_built(server):

@@ -17,12 +17,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-FLOOR = TARGET / "bench" / "floor"
 EXTENSION = TARGET / "release" / "libwsengine_php.so"
-C_EXAMPLES = TARGET / "examples-c"
+C_LIBRARY = TARGET / "release" / "libwsengine.a"
 
 START_TIMEOUT = 10
 STOP_TIMEOUT = 5
+
+
+class Failure(Exception):
+    """A server or a measurement that did not do what it should, in words."""
 
 
 @dataclass(frozen=True)
@@ -32,37 +35,58 @@ class Server:
     name: str
     programs: dict[str, list[str]]
     needs: tuple[Path, ...] = ()
+    sources: tuple[Path, ...] = ()
 
     def missing(self):
         """The files that are not built yet."""
-        return [path for path in self.needs if not path.exists()]
+        return [path for path in (*self.needs, *self.sources) if not path.exists()]
+
+    def compile(self):
+        """Compiles its C programs; cargo and make build everything else."""
+        for source in self.sources:
+            binary(source).parent.mkdir(parents=True, exist_ok=True)
+            command = ["cc", "-std=c11", "-O2", f"-I{ROOT / 'include'}", "-o", binary(source), source]
+            libraries = [need for need in self.needs if need.suffix == ".a"]
+            if subprocess.run([*command, *libraries, "-lpthread", "-ldl", "-lm"]).returncode != 0:
+                raise Failure(f"{source} does not compile")
+
+
+def binary(source):
+    return TARGET / "bench" / source.stem
+
+
+def compiled(source, *arguments):
+    return [str(binary(source)), *arguments]
 
 
 def php(script):
-    return ["php", "-q", "-d", f"extension={EXTENSION}", str(ROOT / script), "127.0.0.1", "0", "1"]
+    return ["php", "-q", "-d", f"extension={EXTENSION}", str(script), "127.0.0.1", "0", "1"]
 
+
+FLOOR = ROOT / "bench/floor/floor.c"
+PHP_ECHO = ROOT / "examples/php/echo/server.php"
+PHP_BROADCAST = ROOT / "bench/programs/broadcast.php"
+C_ECHO = ROOT / "examples/c/echo.c"
+C_BROADCAST = ROOT / "bench/programs/broadcast.c"
 
 SERVERS = [
     Server(
         "floor",
-        {"echo": [str(FLOOR), "echo"], "broadcast": [str(FLOOR), "broadcast"]},
-        (FLOOR,),
+        {"echo": compiled(FLOOR, "echo"), "broadcast": compiled(FLOOR, "broadcast")},
+        sources=(FLOOR,),
     ),
     Server(
         "php",
-        {"echo": php("examples/php/echo/server.php"), "broadcast": php("bench/programs/broadcast.php")},
-        (EXTENSION, ROOT / "examples/php/echo/server.php"),
+        {"echo": php(PHP_ECHO), "broadcast": php(PHP_BROADCAST)},
+        needs=(EXTENSION, PHP_ECHO),
     ),
     Server(
         "c",
-        {"echo": [str(C_EXAMPLES / "echo"), "127.0.0.1", "0", "1"]},
-        (C_EXAMPLES / "echo",),
+        {"echo": compiled(C_ECHO, "127.0.0.1:0", "1"), "broadcast": compiled(C_BROADCAST, "127.0.0.1:0", "1")},
+        needs=(C_LIBRARY,),
+        sources=(C_ECHO, C_BROADCAST),
     ),
 ]
-
-
-class Failure(Exception):
-    """A server or a measurement that did not do what it should, in words."""
 
 
 class Running:

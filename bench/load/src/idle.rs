@@ -1,6 +1,7 @@
 //! The memory of connections that do nothing, after they were opened one by one or all at once.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use crate::cli::Idle;
@@ -20,7 +21,8 @@ pub(crate) fn run(options: &Idle, pid: Option<u32>) -> io::Result<Report> {
     let before = server.resident_bytes();
 
     let started = Instant::now();
-    let mut clients = if options.burst { open_at_once(options)? } else { open_one_by_one(options)? };
+    let (mut clients, lost) =
+        if options.burst { open_at_once(options)? } else { (open_one_by_one(options)?, 0) };
     let opening = started.elapsed();
     let opened = server.resident_bytes();
     clients.push(first);
@@ -35,6 +37,7 @@ pub(crate) fn run(options: &Idle, pid: Option<u32>) -> io::Result<Report> {
     report.add("connections", Value::Integer(options.connections as u64));
     report.add("opened", Value::Text(if options.burst { "at once" } else { "one by one" }));
     report.add("opening_ms", Value::Decimal(opening.as_secs_f64() * 1e3, 0));
+    report.add("handshakes_lost", Value::Integer(lost as u64));
     report.add("server_bytes_before", Value::Integer(before));
     report.add("bytes_each_when_opened", each(opened));
     report.add("bytes_each", each(settled));
@@ -46,33 +49,73 @@ fn open_one_by_one(options: &Idle) -> io::Result<Vec<Client>> {
     (0..options.connections).map(|_| Client::open(options.address, &exchange)).collect()
 }
 
-/// Every connection is begun before the first handshake is sent, as after a restart of the server.
-fn open_at_once(options: &Idle) -> io::Result<Vec<Client>> {
-    let exchange = Exchange::silent();
-    let mut epoll = Epoll::new()?;
-    let mut openings = Vec::with_capacity(options.connections);
-    for index in 0..options.connections {
-        let opening = Opening::start(options.address)?;
-        epoll.add(&opening.stream, index)?;
-        openings.push(Some(opening));
+/// The handshakes of a burst.
+struct Burst {
+    address: SocketAddrV4,
+    epoll: Epoll,
+    /// Those under way, by their number.
+    openings: Vec<Option<Opening>>,
+    clients: Vec<Client>,
+    /// Handshakes that the server ended and that were begun anew, as browsers do.
+    lost: usize,
+}
+
+/// Every client connects and sends its request at once, as after a restart of the server.
+fn open_at_once(options: &Idle) -> io::Result<(Vec<Client>, usize)> {
+    let mut burst = Burst {
+        address: options.address,
+        epoll: Epoll::new()?,
+        openings: Vec::with_capacity(options.connections),
+        clients: Vec::with_capacity(options.connections),
+        lost: 0,
+    };
+    for number in 0..options.connections {
+        burst.openings.push(None);
+        burst.begin(number)?;
+        burst.advance(number)?;
     }
-    let mut clients = Vec::with_capacity(options.connections);
     let mut ready = Vec::new();
-    while clients.len() < options.connections {
-        epoll.wait(&mut ready, Duration::from_secs(30))?;
+    while burst.clients.len() < options.connections {
+        burst.epoll.wait(&mut ready, Duration::from_secs(30))?;
         if ready.is_empty() {
-            let missing = options.connections - clients.len();
+            let missing = options.connections - burst.clients.len();
             return Err(io::Error::other(format!("{missing} handshakes made no progress for 30 s")));
         }
-        for &index in &ready {
-            let Some(mut opening) = openings[index].take() else { continue };
-            match opening.advance()? {
-                Progress::Pending => openings[index] = Some(opening),
-                Progress::Open(rest) => clients.push(Client::upgraded(opening.stream, &rest, &exchange)?),
-            }
+        for &number in &ready {
+            burst.advance(number)?;
         }
     }
-    Ok(clients)
+    Ok((burst.clients, burst.lost))
+}
+
+impl Burst {
+    fn begin(&mut self, number: usize) -> io::Result<()> {
+        let opening = Opening::start(self.address)?;
+        self.epoll.add(&opening.stream, number)?;
+        self.openings[number] = Some(opening);
+        Ok(())
+    }
+
+    fn advance(&mut self, number: usize) -> io::Result<()> {
+        let Some(mut opening) = self.openings[number].take() else { return Ok(()) };
+        match opening.advance() {
+            Ok(Progress::Pending) => self.openings[number] = Some(opening),
+            Ok(Progress::Open(rest)) => {
+                self.clients.push(Client::upgraded(opening.stream, &rest, &Exchange::silent())?);
+            }
+            Err(error) => {
+                self.lost += 1;
+                if self.lost > self.openings.len() {
+                    return Err(io::Error::other(format!(
+                        "{} handshakes were lost, the last: {error}",
+                        self.lost
+                    )));
+                }
+                self.begin(number)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Lets the time pass, answering pings; fails if the server closes a connection.
