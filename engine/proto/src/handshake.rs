@@ -5,7 +5,8 @@
 //! path, origin. Subprotocols are chosen in the server's order of preference.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use sha1::{Digest, Sha1};
@@ -14,6 +15,12 @@ use sha1::{Digest, Sha1};
 pub const VERSION: &str = "13";
 /// What the key is hashed with (section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// 16 bytes leave four bits of the last character unused. Clients that draw 22 characters at random leave them
+/// set; other servers let them in.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// Who may connect, and to what.
 #[derive(Debug, Clone, Default)]
@@ -305,6 +312,15 @@ mod tests {
         assert_eq!(status(&with("content-length", "5")), 400);
         assert_eq!(status(&with("transfer-encoding", "chunked")), 400);
         assert_eq!(status(&with("content-length", "0")), 101);
+    }
+
+    #[test]
+    fn a_key_is_any_22_characters_and_its_padding() {
+        assert_eq!(status(&with("sec-websocket-key", "abcdefghijklmnopqrstuv==")), 101);
+        assert_eq!(status(&with("sec-websocket-key", "//////////////////////==")), 101);
+        assert_eq!(status(&with("sec-websocket-key", "abcdefghijklmnopqrstuv")), 400);
+        assert_eq!(status(&with("sec-websocket-key", "abcdefghijklmnopqrstuvwxyz==")), 400);
+        assert_eq!(status(&with("sec-websocket-key", "abcdefghijk-mnopqrst_v==")), 400);
     }
 
     #[test]
