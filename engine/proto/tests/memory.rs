@@ -7,7 +7,7 @@ use common::*;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
-use wsengine_proto::{Connection, Kind, Limits, Payload, Sink};
+use wsengine_proto::{Connection, Kind, Limits, Payload, Sink, State};
 
 thread_local! {
     // Each test counts for its own thread.
@@ -232,24 +232,30 @@ const PING_OF_125: &[u8; 131] = &{
 #[test]
 fn a_closed_connection_gives_back_what_it_held() {
     type End = fn(&mut Idle);
-    let ends: [End; 3] = [
-        |idle| idle.conn.end_of_stream(),
-        |idle| idle.conn.end(1006, "", false),
-        // A fragment of a new message, in the middle of one.
-        |idle| assert_eq!(idle.feed(&mut [0x81, 0x80, 0, 0, 0, 0]), 6),
+    let ends: [(&str, bool, End); 4] = [
+        ("end of stream", true, |idle| idle.conn.end_of_stream()),
+        ("an end of the owner's own", true, |idle| idle.conn.end(1006, "", false)),
+        ("after our close frame", true, |idle| {
+            idle.conn.close(Duration::ZERO, 1000, "bye", &mut idle.out);
+            idle.conn.end(1006, "", false);
+        }),
+        // The reason stays for the close event.
+        ("a message in a message", false, |idle| {
+            idle.feed(&mut [0; 25]);
+            assert_eq!(idle.feed(&mut [0x81, 0x80, 0, 0, 0, 0]), 6);
+        }),
     ];
-    for end in ends {
+    for (name, without_reason, end) in ends {
         let mut idle = Idle::new(Limits::default());
         let first = ClientFrame::new(BINARY, vec![0; 50_000]).more();
-        let mut bytes = encode(&[first, ClientFrame::new(PING, "12")]);
-        let ping_with_its_last_byte_missing = bytes.len() - 1;
+        let mut bytes = encode(&[first, ClientFrame::new(PING, [0; 125])]);
+        let most_of_the_ping = bytes.len() - 25;
         let (left, peak, _) = cost(|| {
-            idle.feed(&mut bytes[..ping_with_its_last_byte_missing]);
-            idle.feed(&mut [0]);
+            idle.feed(&mut bytes[..most_of_the_ping]);
             end(&mut idle);
         });
-        assert!(peak >= 50_000);
-        // The reason of the ending may stay: it is said in the close event.
-        assert!(left <= 128, "{left} bytes kept");
+        assert!(matches!(idle.conn.state(), State::Closed(_)), "{name}");
+        assert!(peak >= 50_100, "{name}");
+        assert!(left <= if without_reason { 0 } else { 64 }, "{name}: {left} bytes kept");
     }
 }

@@ -237,6 +237,7 @@ fn anything_answers_a_ping() {
     for _ in 0..100 {
         while pair.client.times_of(PING).is_empty() {
             pair.run(ms(100));
+            assert_eq!(pair.server.conn.state(), &State::Open);
         }
         pair.client.received.clear();
         pair.run(secs(4));
