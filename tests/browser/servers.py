@@ -32,11 +32,11 @@ class Server:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         try:
-            self.url = wait_for(lambda: self.says(r"http://\S+") or self._ended(), f"{example} to print its address")
+            self.url = wait_for(lambda: self.says(r"http://\S+|listening on \S+") or self._ended(), f"{example} to print its address")
         except AssertionError:
             self.kill()
             raise
-        self.port = int(re.search(r":(\d+)/", self.url)[1])
+        self.port = int(re.search(r":(\d+)/?$", self.url)[1])
 
     def _read(self):
         for line in self.process.stdout:

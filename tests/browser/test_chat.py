@@ -90,7 +90,7 @@ class TwoWindowsChat(unittest.TestCase):
         self.assertIn("Grace left.", ada.text("#log"))
         wait_for(lambda: self.server.says(r'close  #2 from 127\.0\.0\.1:\d+: 1000 "the page was left"'), "the console")
 
-        grace.run("history.back()")
+        grace.back()
         wait_for(lambda: people(ada) == ["Ada", "Grace"], "Grace back by the back button")
 
     def test_a_closed_window_leaves(self):

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import struct
 import subprocess
 import time
 import unittest
@@ -46,6 +47,54 @@ class TheCommandLine(unittest.TestCase):
         self.addCleanup(server.kill)
         self.assertEqual(server.url, f"http://127.0.0.1:{server.port}/", "an address that a browser can open")
         socket.create_connection(("127.0.0.2", server.port), 5).close()
+
+
+class TheEcho(unittest.TestCase):
+    def setUp(self):
+        self.server = Server("echo")
+        self.addCleanup(self.server.kill)
+        self.socket = socket.create_connection(("127.0.0.1", self.server.port), 10)
+        self.addCleanup(self.socket.close)
+        self.stream = self.socket.makefile("rb")
+        self.addCleanup(self.stream.close)
+        self.socket.sendall(
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        self.assertIn(b" 101 ", self.stream.readline())
+        while self.stream.readline() != b"\r\n":
+            pass
+
+    def send(self, opcode, payload):
+        # A mask of zeros is a mask: the payload stays as it is.
+        if len(payload) < 126:
+            head = struct.pack("!BB4x", 0x80 | opcode, 0x80 | len(payload))
+        elif len(payload) < 1 << 16:
+            head = struct.pack("!BBH4x", 0x80 | opcode, 0x80 | 126, len(payload))
+        else:
+            head = struct.pack("!BBQ4x", 0x80 | opcode, 0x80 | 127, len(payload))
+        self.socket.sendall(head + payload)
+
+    def receive(self):
+        first, length = self.stream.read(2)
+        if length > 125:
+            form = "!H" if length == 126 else "!Q"
+            (length,) = struct.unpack(form, self.stream.read(struct.calcsize(form)))
+        return first & 0x0F, self.stream.read(length)
+
+    def test_text_stays_text_and_binary_stays_binary(self):
+        for opcode, payload in ((1, "ζ".encode()), (2, bytes(range(256))), (1, b""), (2, b"")):
+            self.send(opcode, payload)
+            self.assertEqual(self.receive(), (opcode, payload))
+
+    def test_a_client_that_reads_late_loses_nothing(self):
+        # More than the queue of 64 MiB and the sockets' own buffers take.
+        count, size = 96, 1 << 20
+        for number in range(count):
+            self.send(2, number.to_bytes(4, "big") * (size // 4))
+        for number in range(count):
+            opcode, payload = self.receive()
+            self.assertEqual((opcode, len(payload), payload[:4]), (2, size, number.to_bytes(4, "big")))
 
 
 class TheEnd(unittest.TestCase):

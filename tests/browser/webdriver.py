@@ -95,6 +95,9 @@ class Browser:
     def open(self, url):
         self.call("POST", "/url", {"url": url})
 
+    def back(self):
+        self.call("POST", "/back", {})
+
     def open_window(self, url):
         """A second window of the same browser, the one all calls go to until close_window()."""
         self.first_window = self.call("GET", "/window")
