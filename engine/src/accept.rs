@@ -12,10 +12,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Connections that may wait to be accepted; the system may allow fewer (net.core.somaxconn).
 const BACKLOG: i32 = 4_096;
+/// With too many sockets that are no connections yet, the next look comes after so long.
+const BREATH: Duration = Duration::from_millis(5);
 /// When accepting fails for want of descriptors or memory, the next try comes after so long.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The host and the log hear of such a failure at most so often.
@@ -69,6 +72,10 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut reported = None;
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
+        if shared.handshakes.load(Ordering::Relaxed) >= http::MAX_SOCKETS {
+            tokio::time::sleep(BREATH).await;
+            continue;
+        }
         match ready.try_io(|listener| listener.get_ref().accept()) {
             Err(_would_block) => {}
             Ok(Ok((socket, peer))) => {

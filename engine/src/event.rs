@@ -45,10 +45,6 @@ impl ConnId {
     pub(crate) fn slot(self) -> u32 {
         (self.0 >> THREAD_BITS) as u32 & (MAX_SLOTS as u32 - 1)
     }
-
-    pub(crate) fn generation(self) -> u64 {
-        self.0 >> (SLOT_BITS + THREAD_BITS)
-    }
 }
 
 impl fmt::Display for ConnId {
@@ -144,7 +140,8 @@ mod tests {
     #[test]
     fn an_id_gives_back_what_it_was_made_of() {
         let id = ConnId::new(3, 4_000_000, 17);
-        assert_eq!((id.thread(), id.slot(), id.generation()), (3, 4_000_000, 17));
+        assert_eq!((id.thread(), id.slot()), (3, 4_000_000));
+        assert_ne!(id, ConnId::new(3, 4_000_000, 18));
     }
 
     #[test]

@@ -24,7 +24,9 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
@@ -46,22 +48,25 @@ const HEAD_TOO_LARGE: Refusal = Refusal::new(
     "The request's head is too large or has too many headers.",
 );
 
+/// Sockets that are no connections yet, of all threads. With so many no more are accepted, and those that do not
+/// get on have [`PATIENCE_WHEN_FULL`] instead of the option `handshake_timeout_ms`: a thousand silent sockets keep
+/// nobody out for longer than that, and a burst of handshakes just queues.
+pub(crate) const MAX_SOCKETS: usize = 1_024;
+const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
+
 /// Serves one socket until it is closed or has become a connection.
 pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
-    let progress = Rc::new(Progress {
-        deadline: Cell::new(Instant::now() + shared.settings.handshake_timeout),
-        answering: Cell::new(false),
-    });
+    let counted = Counted::new(shared.clone());
+    let progress = Rc::new(Progress::new());
     let upgrade: Rc<RefCell<Option<Request>>> = Rc::default();
     let service = {
         let (progress, upgrade, shared) = (progress.clone(), upgrade.clone(), shared.clone());
         service_fn(move |request| {
-            progress.answering.set(true);
-            progress.moved(&shared.settings);
+            progress.answers();
             Box::pin(answer(request, peer, shared.clone(), upgrade.clone()))
         })
     };
-    let watched = Watched { stream, progress: progress.clone(), shared: shared.clone() };
+    let watched = Watched { stream, progress: progress.clone() };
     let mut connection = http1::Builder::new()
         .max_buf_size(shared.settings.max_head_bytes)
         .max_headers(shared.settings.max_headers)
@@ -69,21 +74,22 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Share
         .serve_connection(TokioIo::new(watched), service);
 
     let outcome = {
-        let mut deadline = pin!(sleep_until(progress.deadline.get()));
+        let mut look = pin!(sleep_until(progress.look_again(&shared)));
         std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
                 return Poll::Ready(Some(result));
             }
-            while deadline.as_mut().poll(cx).is_ready() {
-                if progress.deadline.get() <= Instant::now() {
+            while look.as_mut().poll(cx).is_ready() {
+                if progress.is_too_slow(&shared) {
                     return Poll::Ready(None);
                 }
-                deadline.as_mut().reset(progress.deadline.get());
+                look.as_mut().reset(progress.look_again(&shared));
             }
             Poll::Pending
         })
         .await
     };
+    drop(counted);
 
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner().stream;
@@ -219,16 +225,57 @@ fn log_handshake(request: &http::Request<Incoming>, peer: SocketAddr, status: St
     );
 }
 
-/// How far a socket has come. A request has to arrive by the deadline; while it is answered each write moves it.
+/// One of [`MAX_SOCKETS`], until it is dropped.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.handshakes.fetch_add(1, Ordering::Relaxed);
+        Counted(shared)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How far a socket has come. A request has to arrive whole in time; its answer only has to get on.
 struct Progress {
-    deadline: Cell<Instant>,
+    /// When the socket was accepted, or the last request was there.
+    began: Cell<Instant>,
+    /// When bytes of an answer were last taken.
+    moved: Cell<Instant>,
     /// A request is there. Before, nothing is written but our own refusals.
     answering: Cell<bool>,
 }
 
 impl Progress {
-    fn moved(&self, settings: &Settings) {
-        self.deadline.set(Instant::now() + settings.handshake_timeout);
+    fn new() -> Self {
+        let now = Instant::now();
+        Progress { began: Cell::new(now), moved: Cell::new(now), answering: Cell::new(false) }
+    }
+
+    fn answers(&self) {
+        self.answering.set(true);
+        self.began.set(Instant::now());
+        self.moved.set(Instant::now());
+    }
+
+    fn is_too_slow(&self, shared: &Shared) -> bool {
+        let timeout = shared.settings.handshake_timeout;
+        let full = shared.handshakes.load(Ordering::Relaxed) >= MAX_SOCKETS;
+        let since = if self.answering.get() { self.moved.get() } else { self.began.get() };
+        since.elapsed() >= timeout
+            || (full
+                && (self.moved.get().elapsed() >= PATIENCE_WHEN_FULL
+                    || self.began.get().elapsed() >= timeout))
+    }
+
+    fn look_again(&self, shared: &Shared) -> Instant {
+        let since = if self.answering.get() { self.moved.get() } else { self.began.get() };
+        (since + shared.settings.handshake_timeout).min(Instant::now() + PATIENCE_WHEN_FULL)
     }
 }
 
@@ -236,7 +283,6 @@ impl Progress {
 struct Watched {
     stream: TcpStream,
     progress: Rc<Progress>,
-    shared: Arc<Shared>,
 }
 
 impl AsyncRead for Watched {
@@ -257,7 +303,7 @@ impl AsyncWrite for Watched {
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if let Poll::Ready(Ok(_)) = written {
-            self.progress.moved(&self.shared.settings);
+            self.progress.moved.set(Instant::now());
         }
         written
     }

@@ -10,10 +10,9 @@ use crate::mailbox::{Commands, Stop};
 use crate::sys;
 use crate::timers::{Tick, Timers};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -26,8 +25,6 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 const READS_PER_WAKE: u32 = 64;
 /// A thread with so much to do that it never parks looks into its mailbox every so many tasks.
 const POLLS_PER_LOOK: u32 = 64;
-/// Sockets without a finished handshake, files on their way included, of one thread. One more ends the oldest.
-const MAX_HANDSHAKES: usize = 1_024;
 /// After so many handshakes, when they are over, what the allocator holds of them is given back.
 const HANDSHAKES_PER_TRIM: u32 = 256;
 const TRIM_AFTER: Duration = Duration::from_secs(1);
@@ -66,7 +63,7 @@ pub(crate) struct Hub {
     paused: Vec<u32>,
     unannounced: u32,
     polls: u32,
-    handshakes: BTreeMap<u64, AbortHandle>,
+    handshakes: HashMap<u64, AbortHandle>,
     handshake_serial: u64,
     handshakes_since_trim: u32,
     pub(crate) stopping: Option<Stop>,
@@ -97,7 +94,7 @@ impl Hub {
             paused: Vec::new(),
             unannounced: 0,
             polls: 0,
-            handshakes: BTreeMap::new(),
+            handshakes: HashMap::new(),
             handshake_serial: 0,
             handshakes_since_trim: 0,
             stopping: None,
@@ -284,27 +281,16 @@ impl Hub {
 
     // ---- handshakes ----
 
-    /// Registers a task that works on a handshake; the oldest ends when there are too many.
+    /// Registers a task that works on a handshake, for the stop to end it.
     pub(crate) fn handshake_begins(&mut self, start: impl FnOnce(u64) -> AbortHandle) {
-        if self.handshakes.len() >= MAX_HANDSHAKES
-            && let Some((_, oldest)) = self.handshakes.pop_first()
-        {
-            oldest.abort();
-            self.link().counters.refused.add(1);
-            self.shared.handshakes.fetch_sub(1, Ordering::Relaxed);
-            tracing::warn!(max = MAX_HANDSHAKES, "too many handshakes at once, the oldest was ended");
-        }
         self.handshake_serial += 1;
         let handle = start(self.handshake_serial);
         self.handshakes.insert(self.handshake_serial, handle);
-        self.shared.handshakes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Its task is at its end.
     pub(crate) fn handshake_ends(&mut self, serial: u64) {
-        if self.handshakes.remove(&serial).is_some() {
-            self.shared.handshakes.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.handshakes.remove(&serial);
     }
 
     // ---- the end ----
@@ -313,10 +299,7 @@ impl Hub {
     pub(crate) fn stop(&mut self, stop: Stop) {
         let began = self.stopping.replace(stop).is_none();
         if began {
-            for handshake in std::mem::take(&mut self.handshakes).into_values() {
-                handshake.abort();
-                self.shared.handshakes.fetch_sub(1, Ordering::Relaxed);
-            }
+            std::mem::take(&mut self.handshakes).into_values().for_each(|handshake| handshake.abort());
             self.for_each(|hub, conn| conn.close(hub, stop.code, ""));
         }
         tokio::task::spawn_local(async move {
