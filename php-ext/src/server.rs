@@ -97,8 +97,13 @@ pub(crate) fn poll_events(args: &Args, result: Slot<'_>) -> Outcome {
     };
     let mut poller = poller(args)?;
     wait(&mut poller, timeout);
+    let Some(first) = poller.next() else {
+        result.empty_array();
+        return Ok(());
+    };
     let mut list = List::new(max.min(USUAL_EVENTS), result);
-    for _ in 0..max {
+    list.push(|slot| write_event(&first, slot));
+    for _ in 1..max {
         let Some(event) = poller.next() else { break };
         list.push(|slot| write_event(&event, slot));
     }

@@ -123,6 +123,14 @@ impl<'a> Slot<'a> {
         self.string(string(bytes));
     }
 
+    /// The empty array that PHP shares.
+    #[inline]
+    pub(crate) fn empty_array(self) {
+        // SAFETY: PHP's own, there for the life of the process; without the flag of a counted value nobody frees it.
+        let empty = unsafe { &raw const ffi::zend_empty_array };
+        self.write(ffi::IS_ARRAY, ffi::zend_value { arr: empty.cast_mut() });
+    }
+
     #[inline]
     fn array(self, array: *mut ffi::HashTable) {
         self.write(ffi::IS_ARRAY_EX, ffi::zend_value { arr: array });
