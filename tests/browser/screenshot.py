@@ -2,6 +2,7 @@
 """Takes the picture of the chat for the README: screenshot.py docs/chat.png"""
 
 import sys
+from contextlib import ExitStack
 
 from servers import Server
 from webdriver import Browser, Driver, wait_for
@@ -17,14 +18,18 @@ TALK = [
 
 
 def main(path):
-    server, driver = Server("chat", 8080), Driver()
-    browsers = {}
-    try:
+    with ExitStack() as cleanup:
+        server = Server("chat", 8080)
+        cleanup.callback(server.kill)
+        driver = Driver()
+        cleanup.callback(driver.stop)
+        browsers = {}
         for name in ("Ada", "Grace", "Katherine"):
-            browsers[name] = Browser(driver)
-            browsers[name].open(server.url)
-            browsers[name].fill("#handle", name)
-            browsers[name].click("#connect")
+            browsers[name] = browser = Browser(driver)
+            cleanup.callback(browser.close)
+            browser.open(server.url)
+            browser.fill("#handle", name)
+            browser.click("#connect")
             wait_for(lambda: name in browsers["Ada"].texts("#people .name"), f"{name} to come in")
         ada = browsers["Ada"]
         ada.devtools("Emulation.setDeviceMetricsOverride", width=1200, height=800, deviceScaleFactor=1, mobile=False)
@@ -34,11 +39,6 @@ def main(path):
             wait_for(lambda: len(ada.texts(".message")) == said, text)
         ada.fill("#message", "Forty by hand before breakfast?")
         ada.screenshot(path)
-    finally:
-        for browser in browsers.values():
-            browser.close()
-        server.kill()
-        driver.stop()
 
 
 if __name__ == "__main__":

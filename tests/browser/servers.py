@@ -16,16 +16,21 @@ PHP = os.environ.get("PHP", "php")
 
 
 def command(example, *arguments, settings=()):
-    settings = [part for setting in (f"extension={EXTENSION}", *settings) for part in ("-d", setting)]
-    return [PHP, "-q", *settings, str(EXAMPLES / example / "server.php"), *map(str, arguments)]
+    return [*php(settings), str(EXAMPLES / example / "server.php"), *map(str, arguments)]
+
+
+def php(settings=()):
+    return [PHP, "-q", *(part for setting in (f"extension={EXTENSION}", *settings) for part in ("-d", setting))]
 
 
 class Server:
-    """A running example; `lines` grows with its console."""
+    """A running example, or a script in its folder; `lines` grows with its console."""
 
-    def __init__(self, example, port=0, *arguments, address="127.0.0.1", settings=()):
+    def __init__(self, example, port=0, *arguments, address="127.0.0.1", settings=(), script=None):
+        started = command(example, address, port, *arguments, settings=settings)
         self.process = subprocess.Popen(
-            command(example, address, port, *arguments, settings=settings),
+            [*php(settings), "-r", script] if script else started,
+            cwd=EXAMPLES / example,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         self.lines = []

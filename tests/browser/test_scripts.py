@@ -2,11 +2,11 @@
 
 import signal
 import socket
-import struct
 import subprocess
 import time
 import unittest
 
+from client import BINARY, TEXT, Client
 from servers import Server, command
 
 
@@ -51,50 +51,44 @@ class TheCommandLine(unittest.TestCase):
 
 class TheEcho(unittest.TestCase):
     def setUp(self):
-        self.server = Server("echo")
-        self.addCleanup(self.server.kill)
-        self.socket = socket.create_connection(("127.0.0.1", self.server.port), 10)
-        self.addCleanup(self.socket.close)
-        self.stream = self.socket.makefile("rb")
-        self.addCleanup(self.stream.close)
-        self.socket.sendall(
-            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        self.assertIn(b" 101 ", self.stream.readline())
-        while self.stream.readline() != b"\r\n":
-            pass
-
-    def send(self, opcode, payload):
-        # A mask of zeros is a mask: the payload stays as it is.
-        if len(payload) < 126:
-            head = struct.pack("!BB4x", 0x80 | opcode, 0x80 | len(payload))
-        elif len(payload) < 1 << 16:
-            head = struct.pack("!BBH4x", 0x80 | opcode, 0x80 | 126, len(payload))
-        else:
-            head = struct.pack("!BBQ4x", 0x80 | opcode, 0x80 | 127, len(payload))
-        self.socket.sendall(head + payload)
-
-    def receive(self):
-        first, length = self.stream.read(2)
-        if length > 125:
-            form = "!H" if length == 126 else "!Q"
-            (length,) = struct.unpack(form, self.stream.read(struct.calcsize(form)))
-        return first & 0x0F, self.stream.read(length)
+        server = Server("echo")
+        self.addCleanup(server.kill)
+        self.client = Client(server.port)
+        self.addCleanup(self.client.close)
 
     def test_text_stays_text_and_binary_stays_binary(self):
-        for opcode, payload in ((1, "ζ".encode()), (2, bytes(range(256))), (1, b""), (2, b"")):
-            self.send(opcode, payload)
-            self.assertEqual(self.receive(), (opcode, payload))
+        for opcode, payload in ((TEXT, "ζ".encode()), (BINARY, bytes(range(256))), (TEXT, b""), (BINARY, b"")):
+            self.client.send(opcode, payload)
+            self.assertEqual(self.client.receive(), (opcode, payload))
 
     def test_a_client_that_reads_late_loses_nothing(self):
         # More than the queue of 64 MiB and the sockets' own buffers take.
         count, size = 96, 1 << 20
         for number in range(count):
-            self.send(2, number.to_bytes(4, "big") * (size // 4))
+            self.client.send(BINARY, number.to_bytes(4, "big") * (size // 4))
         for number in range(count):
-            opcode, payload = self.receive()
-            self.assertEqual((opcode, len(payload), payload[:4]), (2, size, number.to_bytes(4, "big")))
+            opcode, payload = self.client.receive()
+            self.assertEqual((opcode, len(payload), payload[:4]), (BINARY, size, number.to_bytes(4, "big")))
+
+
+class TheCallback(unittest.TestCase):
+    def test_what_it_throws_ends_neither_the_server_nor_the_connection(self):
+        script = """
+            require 'ChatServer.php';
+            require 'User.php';
+            $echo = fn ($user, $msg, $server) => $msg === 'throw' ? throw new LogicException("on\\npurpose") : $server->send($user, $msg);
+            $server = new ChatServer('127.0.0.1', 0, '.', $echo, fn () => null);
+            echo $server->url, "\\n";
+            $server->run();
+        """
+        server = Server("chat", script=script)
+        self.addCleanup(server.kill)
+        client = Client(server.port)
+        self.addCleanup(client.close)
+        client.send(TEXT, b"throw")
+        client.send(TEXT, b"still here")
+        self.assertEqual(client.receive(), (TEXT, b"still here"))
+        self.assertTrue(server.says(r"error  LogicException: on\?purpose"), server.lines)
 
 
 class TheEnd(unittest.TestCase):

@@ -174,7 +174,7 @@ class Browser:
 
     def close(self):
         self.call("DELETE", "")
-        # Chromium's last helper processes may still be writing there for a moment.
+        # Chromium's own child processes may still be writing there for a moment.
         wait_for(self._profile_gone, f"{self.profile} to be removed")
 
     def _profile_gone(self):
