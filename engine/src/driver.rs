@@ -67,6 +67,8 @@ pub(crate) struct Conn {
     outbox: Outbox,
     /// Bytes that could not be taken yet for want of room in the inbox, or that came with the handshake.
     leftover: Vec<u8>,
+    /// The leftover is to be taken now. It may be empty: the protocol may hold a header that waits for room.
+    retry: bool,
     paused: bool,
     /// A send was refused or a message dropped: the host wants to know when there is room again.
     drain_wanted: bool,
@@ -118,6 +120,7 @@ impl Conn {
             phase: Phase::Live,
             outbox: Outbox::default(),
             leftover: early.to_vec(),
+            retry: !early.is_empty(),
             paused: false,
             drain_wanted: false,
             dropped: 0,
@@ -134,7 +137,7 @@ impl Conn {
             self.waker = Some(cx.waker().clone());
         }
         self.flush(hub, cx);
-        if self.phase == Phase::Live && !self.leftover.is_empty() && !self.paused {
+        if self.phase == Phase::Live && std::mem::take(&mut self.retry) {
             let mut early = std::mem::take(&mut self.leftover);
             self.receive(hub, &mut early);
         }
@@ -206,6 +209,7 @@ impl Conn {
     /// The inbox has room again.
     pub(crate) fn resume(&mut self) {
         self.paused = false;
+        self.retry = true;
         self.wake();
     }
 
