@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# Tests the C library as a C programmer meets it: header, symbols, linking, and the programs beside this file, built
+# by gcc and by clang, linked statically, and under valgrind. Wants `cargo build --release -p wsengine-capi` before.
+# One line for each test, the count at the end.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+
+LIBRARY=$(realpath -m "${CARGO_TARGET_DIR:-target}/release")
+OUT=target/c-tests
+PROGRAMS="threads lifecycle messages polling closing processes errors log examples"
+WARNINGS="-Wall -Wextra -Wpedantic -Wconversion -Werror"
+# What `cargo rustc -- --print native-static-libs` names.
+STATIC_LIBRARIES="-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
+VALGRIND="valgrind --quiet --fair-sched=yes --num-callers=20 --error-exitcode=99 --leak-check=full
+    --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=definite,indirect,possible
+    --suppressions=capi/tests/valgrind.supp"
+passed=0
+failed=0
+
+main() {
+    for tool in gcc g++ clang clang++ make valgrind nm readelf; do
+        command -v "$tool" >/dev/null || die "$tool is missing"
+    done
+    [ -e "$LIBRARY/libwsengine.so" ] || die "no $LIBRARY/libwsengine.so: cargo build --release -p wsengine-capi"
+    rm -rf "$OUT"
+    mkdir -p "$OUT"
+    # A program asks for the soname; cargo only makes the plain name.
+    ln -s "$LIBRARY/libwsengine.so" "$OUT/libwsengine.so.0"
+
+    header_compiles
+    library_is_what_the_header_says
+    programs_are_built
+    programs_run
+
+    echo "C tests: $passed passed, $failed failed"
+    [ "$failed" = 0 ]
+}
+
+header_compiles() {
+    local compiler standard options="$WARNINGS -Wsign-conversion -Wundef -Wshadow -Iinclude -fsyntax-only"
+    cat >"$OUT/include.c" <<'C'
+#include <wsengine.h>
+#include <wsengine.h>
+int main(void)
+{
+    wsengine_event_t event;
+    event.code = WSENGINE_EVENT_OPEN;
+    return event.code + (wsengine_version_number() != WSENGINE_VERSION_NUMBER);
+}
+C
+    cp "$OUT/include.c" "$OUT/include.cpp"
+    for compiler in gcc clang; do
+        for standard in c99 c11 c17 c2x; do
+            check "header: $compiler $standard" $compiler -std=$standard -Wstrict-prototypes $options "$OUT/include.c"
+        done
+    done
+    for compiler in g++ clang++; do
+        for standard in c++11 c++17 c++20; do
+            check "header: $compiler $standard" $compiler -std=$standard $options "$OUT/include.cpp"
+        done
+    done
+}
+
+library_is_what_the_header_says() {
+    gcc -E -P -Iinclude "$OUT/include.c" | grep -oE '\bwsengine_[a-z0-9_]+\(' | tr -d '(' | sort -u >"$OUT/declared"
+    nm -D --defined-only "$LIBRARY/libwsengine.so" | awk '{print $3}' | sort -u >"$OUT/exported"
+    check "library: exports what the header declares and nothing else" diff "$OUT/declared" "$OUT/exported"
+    readelf -d "$LIBRARY/libwsengine.so" >"$OUT/dynamic"
+    check "library: its soname is libwsengine.so.0" grep -F 'soname: [libwsengine.so.0]' "$OUT/dynamic"
+}
+
+programs_are_built() {
+    local compiler program
+    local options="-std=c99 -g -O1 $WARNINGS -Iinclude"
+    for program in $PROGRAMS; do
+        for compiler in gcc clang; do
+            check "build: $program by $compiler" $compiler $options "capi/tests/$program.c" \
+                -o "$OUT/$program.$compiler" "$OUT/libwsengine.so.0" -Wl,-rpath,'$ORIGIN' -lpthread
+        done
+    done
+    check "build: lifecycle with libwsengine.a" gcc $options capi/tests/lifecycle.c \
+        -o "$OUT/lifecycle.static" "$LIBRARY/libwsengine.a" $STATIC_LIBRARIES
+    check "build: the examples" make -B -s -C examples/c LIBRARY="$LIBRARY/libwsengine.so"
+}
+
+# All of them, as many at once as there are processors; valgrind's, which take longest, first.
+programs_run() {
+    local program runs=()
+    for program in ${PROGRAMS/examples/}; do runs+=("valgrind $program $VALGRIND $OUT/$program.gcc"); done
+    for program in $PROGRAMS; do
+        runs+=("gcc $program $OUT/$program.gcc" "clang $program $OUT/$program.clang")
+    done
+    runs+=("static lifecycle $OUT/lifecycle.static")
+
+    local run
+    for run in "${runs[@]}"; do
+        while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+        run_program $run &
+    done
+    wait
+    for run in "${runs[@]}"; do count_program $run; done
+}
+
+# run_program VARIANT PROGRAM COMMAND...
+run_program() {
+    local log="$OUT/$1.$2.log"
+    shift 2
+    "$@" >"$log" 2>&1 </dev/null
+    echo "exit status $?" >>"$log"
+}
+
+count_program() {
+    local name="$1 $2" log="$OUT/$1.$2.log" line failures=$failed
+    while read -r line; do
+        case $line in
+            "ok "*) ok "$name: ${line#ok }" ;;
+            "FAILED "*) failed "$name: ${line#FAILED }" ;;
+        esac
+    done <"$log"
+    [ "$(tail -n 1 "$log")" = "exit status 0" ] && return
+    [ "$failed" -gt "$failures" ] || failed "$name: $(tail -n 1 "$log")"
+    grep -v '^ok ' "$log" | head -n 60 | sed 's/^/    /'
+}
+
+# check NAME COMMAND...: the command succeeds; what it prints is shown only if it does not.
+check() {
+    local name=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        ok "$name"
+    else
+        failed "$name"
+        sed 's/^/    /' <<<"$output"
+    fi
+}
+
+ok() {
+    passed=$((passed + 1))
+    echo "ok $*"
+}
+
+failed() {
+    failed=$((failed + 1))
+    echo "FAILED $*"
+}
+
+die() {
+    echo "C tests: $*" >&2
+    exit 1
+}
+
+main
