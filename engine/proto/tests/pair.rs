@@ -327,6 +327,18 @@ fn idleness_ends_with_1001() {
 }
 
 #[test]
+fn a_message_in_fragments_ends_idleness_with_its_last() {
+    let mut pair = Pair::new(Limits { idle_timeout: secs(50), ..limits() });
+    pair.say(ClientFrame::new(TEXT, "first").more());
+    pair.run(secs(40));
+    pair.say(ClientFrame::new(CONTINUATION, "last"));
+    pair.run(secs(49));
+    assert_eq!(pair.server.conn.state(), &State::Open);
+    pair.run(secs(2));
+    assert_eq!(pair.server.ended(), (1001, true));
+}
+
+#[test]
 fn control_frames_and_half_messages_are_not_messages() {
     let mut pair = Pair::new(Limits { idle_timeout: secs(50), ..limits() });
     for _ in 0..20 {
