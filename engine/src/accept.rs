@@ -35,7 +35,8 @@ pub(crate) fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, Error> {
             if resolved.port() == 0 {
                 resolved.set_port(port.unwrap_or(0));
             }
-            match listen_on(resolved) {
+            let taken_by_v4 = |l: &TcpListener| l.local_addr().is_ok_and(|l| l.is_ipv4() && l.port() == resolved.port());
+            match listen_on(resolved, listeners.iter().any(taken_by_v4)) {
                 Ok(listener) => {
                     port = Some(listener.local_addr().map_err(bind)?.port());
                     listeners.push(listener);
@@ -49,12 +50,13 @@ pub(crate) fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, Error> {
     Ok(listeners)
 }
 
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+/// [::] takes IPv4 connections as well, unless `only_v6` says that the port is taken there by ourselves.
+fn listen_on(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Without it the port of a server that has just stopped would stay taken for a minute.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(false)?;
+        socket.set_only_v6(only_v6)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

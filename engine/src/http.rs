@@ -149,8 +149,7 @@ async fn answer(
         let full = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
         shared.seats.take(peer.ip()).map_err(full).map(|()| accepted)
     });
-    let status = accepted.as_ref().map_or_else(|refusal| refusal.status, |_| StatusCode::SWITCHING_PROTOCOLS);
-    log_handshake(&request, peer, status);
+    log_handshake(&request, peer, &accepted);
     Ok(match accepted {
         Ok(accepted) => {
             let response = accepted.response().map(|()| empty());
@@ -209,9 +208,13 @@ fn count_refusal(refusal: &Refusal, peer: SocketAddr) {
 }
 
 /// What the push server of old printed for each client.
-fn log_handshake(request: &http::Request<Incoming>, peer: SocketAddr, status: StatusCode) {
+fn log_handshake(request: &http::Request<Incoming>, peer: SocketAddr, answer: &Result<Accepted, Refusal>) {
     let header = |name: header::HeaderName| {
         request.headers().get(name).map_or("", |value| value.to_str().unwrap_or("(not text)"))
+    };
+    let (response, reason) = match answer {
+        Ok(accepted) => (StatusCode::SWITCHING_PROTOCOLS, accepted.accept.as_str()),
+        Err(refusal) => (refusal.status, refusal.reason),
     };
     tracing::debug!(
         %peer,
@@ -220,7 +223,8 @@ fn log_handshake(request: &http::Request<Incoming>, peer: SocketAddr, status: St
         host = header(header::HOST),
         origin = header(header::ORIGIN),
         key = header(header::SEC_WEBSOCKET_KEY),
-        response = status.as_u16(),
+        %response,
+        answer = reason,
         "handshake"
     );
 }
