@@ -20,8 +20,9 @@
  * peers; it drops nothing.
  *
  * Processes: call wsengine_start() after fork() and daemon(). A forked child cannot use the servers of its parent:
- * calls return WSENGINE_ERR_FORKED and wsengine_free() only forgets. Descriptors are close-on-exec. wsengine
- * installs no signal handlers, its threads block all signals, and it raises no SIGPIPE.
+ * calls return WSENGINE_ERR_FORKED and wsengine_free() only forgets. Descriptors are close-on-exec;
+ * wsengine_start() raises the soft limit of open files to the hard one. wsengine installs no signal handlers, its
+ * threads block all signals, and it raises no SIGPIPE.
  *
  * Errors: functions that return int answer 0 or more on success and an enum wsengine_error below 0 on failure, of
  * which wsengine_last_error() has the details. A NULL handle gives WSENGINE_ERR_INVALID; functions that free ignore

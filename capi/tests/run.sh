@@ -80,6 +80,9 @@ programs_are_built() {
     done
     check "build: lifecycle with libwsengine.a" gcc $options capi/tests/lifecycle.c \
         -o "$OUT/lifecycle.static" "$LIBRARY/libwsengine.a" $STATIC_LIBRARIES
+    sed -n '/^```c$/,/^```$/p' docs/c.md | grep -v '^```' >"$OUT/documentation.c"
+    check "build: the server of docs/c.md" gcc $options "$OUT/documentation.c" \
+        -o "$OUT/documentation" "$LIBRARY/libwsengine.a" $STATIC_LIBRARIES
     check "build: the examples" make -B -s -C examples/c LIBRARY="$LIBRARY/libwsengine.so"
 }
 
