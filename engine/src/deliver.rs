@@ -180,7 +180,7 @@ impl Plan {
                     _ => self.pieces.push(Piece::Arena(range.clone())),
                 },
                 Some(What::Large(index)) => self.pieces.push(Piece::Large(*index)),
-                Some(What::Close { .. } | What::Abort) | None => {}
+                Some(What::Close { .. } | What::Abort | What::Fence) | None => {}
             }
         }
     }

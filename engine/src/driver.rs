@@ -1,9 +1,10 @@
 //! One open connection: its socket, its protocol state, and the task that drives it.
 //!
 //! The task reads and flushes; what the host sends is written directly by [`crate::deliver`], and only what the
-//! socket refuses waits in the outbox for the task. A connection goes through three phases: live; flushing, when
-//! the protocol is done and the last frames are on their way out; lingering, when our side is shut and the peer's
-//! end is awaited, because closing a socket with unread bytes would make the system throw away what we sent.
+//! socket refuses waits in the outbox for the task. A connection goes through these phases: live; holding, after a
+//! breach by the peer, when the host may still answer what came before it; flushing, when the protocol is done and
+//! the last frames are on their way out; lingering, when our side is shut and the peer's end is awaited, because
+//! closing a socket with unread bytes would make the system throw away what we sent.
 
 use crate::config::SlowConsumer;
 use crate::deliver::{self, Chain, Piece};
@@ -33,6 +34,9 @@ const READS_PER_TURN: usize = 4;
 const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
 /// What a peer may still send after the end before its connection is cut.
 const LINGER_BYTES: usize = 1 << 20;
+/// After a breach of the protocol the host has so long to answer the messages before it; then the close frame goes
+/// out without the answers.
+const HOLD: Duration = Duration::from_millis(250);
 /// Frames per write from the outbox.
 const SLICES: usize = 64;
 
@@ -67,9 +71,11 @@ pub(crate) struct Conn {
     outbox: Outbox,
     /// Bytes that could not be taken yet for want of room in the inbox, or that came with the handshake.
     leftover: Vec<u8>,
-    /// The leftover is to be taken now. It may be empty: the protocol may hold a header that waits for room.
-    retry: bool,
     paused: bool,
+    /// The host has been given a message, so it may have something to say.
+    has_spoken: bool,
+    /// The close frame for a breach, held until the host has answered what came before.
+    held: Vec<u8>,
     /// A send was refused or a message dropped: the host wants to know when there is room again.
     drain_wanted: bool,
     dropped: u64,
@@ -85,6 +91,9 @@ pub(crate) struct Conn {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Live,
+    Holding {
+        until: Duration,
+    },
     Flushing {
         until: Duration,
     },
@@ -120,8 +129,9 @@ impl Conn {
             phase: Phase::Live,
             outbox: Outbox::default(),
             leftover: early.to_vec(),
-            retry: !early.is_empty(),
             paused: false,
+            has_spoken: false,
+            held: Vec::new(),
             drain_wanted: false,
             dropped: 0,
             progress: now,
@@ -137,7 +147,7 @@ impl Conn {
             self.waker = Some(cx.waker().clone());
         }
         self.flush(hub, cx);
-        if self.phase == Phase::Live && std::mem::take(&mut self.retry) {
+        if self.phase == Phase::Live && !self.leftover.is_empty() && !self.paused {
             let mut early = std::mem::take(&mut self.leftover);
             self.receive(hub, &mut early);
         }
@@ -146,6 +156,7 @@ impl Conn {
             let step = match self.phase {
                 Phase::Live if self.paused => Poll::Pending,
                 Phase::Live => self.read(hub, cx),
+                Phase::Holding { .. } => Poll::Pending,
                 Phase::Flushing { .. } => self.shut(hub, cx),
                 Phase::Lingering { .. } => self.linger(hub, cx),
                 Phase::Over => {
@@ -191,6 +202,7 @@ impl Conn {
         let (messages, payload) = (delivery.messages, delivery.bytes);
         drop(delivery);
         if messages > 0 {
+            self.has_spoken = true;
             link.counters.messages_in.add(messages);
             link.counters.bytes_in.add(payload);
             hub.announce();
@@ -202,14 +214,18 @@ impl Conn {
             // The host may be asleep with a full inbox that it was never told of.
             hub.announce();
         }
-        self.send_control(hub, &mut replies);
+        if self.has_spoken && !replies.is_empty() && self.is_breach() {
+            self.hold(hub, &replies);
+            replies.clear();
+        } else {
+            self.send_control(hub, &mut replies);
+        }
         hub.replies = replies;
     }
 
     /// The inbox has room again.
     pub(crate) fn resume(&mut self) {
         self.paused = false;
-        self.retry = true;
         self.wake();
     }
 
@@ -218,7 +234,8 @@ impl Conn {
     /// Carries out commands of the host: messages in `frames`, already joined to `pieces`, and perhaps an ending.
     #[inline]
     pub(crate) fn carry_out(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
-        if *self.protocol.state() != State::Open {
+        let holding = matches!(self.phase, Phase::Holding { .. });
+        if *self.protocol.state() != State::Open && !holding {
             // A close frame is the last thing we send; the host hears of the end by its event.
             return;
         }
@@ -227,6 +244,9 @@ impl Conn {
         let frames = frames.get(..frames.len() - usize::from(ending.is_some())).unwrap_or_default();
         if !frames.is_empty() {
             self.send_messages(hub, commands, frames, pieces);
+        }
+        if holding && ending.is_some() {
+            return self.release(hub);
         }
         match ending {
             Some(What::Close { code, reason }) => {
@@ -424,7 +444,9 @@ impl Conn {
     /// Ends at once.
     pub(crate) fn cut(&mut self, hub: &mut Hub, code: u16, reason: &str) {
         self.protocol.end(code, reason, false);
-        self.notice_end(hub);
+        if matches!(self.phase, Phase::Live | Phase::Holding { .. }) {
+            self.tell_end(hub);
+        }
         self.phase = Phase::Over;
         self.wake();
     }
@@ -432,7 +454,7 @@ impl Conn {
     /// The socket does not work any more.
     fn broken(&mut self) {
         self.protocol.end_of_stream();
-        if self.phase != Phase::Live {
+        if !matches!(self.phase, Phase::Live | Phase::Holding { .. }) {
             self.phase = Phase::Over;
         }
         self.wake();
@@ -440,9 +462,12 @@ impl Conn {
 
     /// When the protocol has come to its end the host is told, once, and the socket is on its way out.
     fn notice_end(&mut self, hub: &mut Hub) {
-        if self.phase != Phase::Live {
-            return;
+        if self.phase == Phase::Live && matches!(self.protocol.state(), State::Closed(_)) {
+            self.tell_end(hub);
         }
+    }
+
+    fn tell_end(&mut self, hub: &mut Hub) {
         let State::Closed(ending) = self.protocol.state() else { return };
         let link = hub.link();
         link.mailbox.closed(self.id);
@@ -459,6 +484,29 @@ impl Conn {
         self.leftover = Vec::new();
         hub.announce();
         self.schedule(hub);
+    }
+
+    /// Did the peer break the rules, and has it not been told yet?
+    fn is_breach(&self) -> bool {
+        matches!(self.protocol.state(), State::Closed(ending) if !ending.clean && ending.code != code::ABNORMAL)
+    }
+
+    /// Holds the close frame for a breach until the host has answered the messages before it: those were sound, and
+    /// a peer may rely on the answers.
+    fn hold(&mut self, hub: &mut Hub, frames: &[u8]) {
+        self.held = frames.to_vec();
+        self.phase = Phase::Holding { until: hub.now + HOLD };
+        hub.link().inbox.lock().fence(self.id);
+        hub.announce();
+        self.schedule(hub);
+    }
+
+    /// The host has answered, or had its time.
+    fn release(&mut self, hub: &mut Hub) {
+        let mut frames = std::mem::take(&mut self.held);
+        self.send_control(hub, &mut frames);
+        self.tell_end(hub);
+        self.wake();
     }
 
     /// When all is written our side of the stream is shut.
@@ -505,6 +553,7 @@ impl Conn {
         self.entry = None;
         match self.phase {
             Phase::Live => self.live_timer(hub),
+            Phase::Holding { until } if hub.now >= until => self.release(hub),
             Phase::Flushing { until } | Phase::Lingering { until, .. } if hub.now >= until => {
                 self.phase = Phase::Over;
                 self.wake();
@@ -540,7 +589,9 @@ impl Conn {
                 let protocol = self.protocol.deadline(&settings.limits);
                 [stall, protocol].into_iter().flatten().min()
             }
-            Phase::Flushing { until } | Phase::Lingering { until, .. } => Some(until),
+            Phase::Holding { until } | Phase::Flushing { until } | Phase::Lingering { until, .. } => {
+                Some(until)
+            }
             Phase::Over => None,
         };
         hub.timers.schedule(self.id.slot(), deadline, &mut self.entry);
@@ -591,7 +642,7 @@ impl Commands {
         match what {
             What::Small(range) => range.len(),
             What::Large(index) => self.large.get(*index as usize).map_or(0, Bytes::len),
-            What::Close { .. } | What::Abort => 0,
+            What::Close { .. } | What::Abort | What::Fence => 0,
         }
     }
 
@@ -600,7 +651,7 @@ impl Commands {
         match what {
             What::Small(range) => Bytes::copy_from_slice(self.bytes(range)),
             What::Large(index) => self.large.get(*index as usize).cloned().unwrap_or_default(),
-            What::Close { .. } | What::Abort => Bytes::new(),
+            What::Close { .. } | What::Abort | What::Fence => Bytes::new(),
         }
     }
 }

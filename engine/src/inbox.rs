@@ -57,6 +57,8 @@ pub(crate) struct Batch {
     bytes: usize,
     /// A message had to wait because of this batch.
     full: bool,
+    /// Connections that want to know when the host has dealt with all that is here.
+    fences: Vec<ConnId>,
 }
 
 struct Record {
@@ -76,8 +78,9 @@ enum What {
 }
 
 impl Batch {
+    /// Is there nothing for the host to take?
     pub(crate) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.records.is_empty() && self.fences.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -87,6 +90,16 @@ impl Batch {
     /// Was a message kept waiting by this batch? Asked once, when it is taken.
     pub(crate) fn was_full(&self) -> bool {
         self.full
+    }
+
+    /// Asks to tell the connection when the host has dealt with this batch.
+    pub(crate) fn fence(&mut self, conn: ConnId) {
+        self.fences.push(conn);
+    }
+
+    /// The connections that are to be told so now.
+    pub(crate) fn take_fences(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.fences)
     }
 
     pub(crate) fn open(&mut self, conn: ConnId, time: Duration, request: Request) {

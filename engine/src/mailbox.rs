@@ -127,12 +127,14 @@ pub(crate) enum What {
     Close { code: u16, reason: Range<usize> },
     /// The end, at once.
     Abort,
+    /// The host has dealt with all events up to the connection's fence; what it had to say stands before this.
+    Fence,
 }
 
 impl What {
     /// Nothing can follow it.
     pub(crate) fn is_ending(&self) -> bool {
-        matches!(self, What::Close { .. } | What::Abort)
+        matches!(self, What::Close { .. } | What::Abort | What::Fence)
     }
 }
 
@@ -284,6 +286,12 @@ impl Mailbox {
     /// The host has taken a full batch of events: reading may go on.
     pub(crate) fn resume(&self) {
         self.lock().commands.resume = true;
+        self.wake();
+    }
+
+    /// The host has dealt with all events up to the fence of a connection.
+    pub(crate) fn fence(&self, conn: ConnId) {
+        self.lock().commands.list.push(Command { target: Target::One(conn), what: What::Fence });
         self.wake();
     }
 

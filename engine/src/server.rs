@@ -388,16 +388,22 @@ impl Poller<'_> {
     fn fill(&mut self) -> bool {
         let state = &mut *self.state;
         let links = &self.shared.links;
-        state.batch.clear();
-        state.position = 0;
-        for _ in 0..links.len() {
+        for _ in 0..=links.len() {
+            // Whoever polls again has dealt with the batch before.
+            for conn in state.batch.take_fences() {
+                if let Some(link) = links.get(conn.thread()) {
+                    link.mailbox.fence(conn);
+                }
+            }
+            state.batch.clear();
+            state.position = 0;
             state.turn = (state.turn + 1) % links.len();
             let Some(link) = links.get(state.turn) else { continue };
             std::mem::swap(&mut *link.inbox.lock(), &mut state.batch);
-            if !state.batch.is_empty() {
-                if state.batch.was_full() {
-                    link.mailbox.resume();
-                }
+            if state.batch.was_full() {
+                link.mailbox.resume();
+            }
+            if state.batch.len() > 0 {
                 return true;
             }
         }

@@ -66,3 +66,29 @@ fn events_of_a_connection_come_in_order_and_none_is_lost() {
     assert_eq!(host.next(), close);
     assert!(!host.server.is_open(conn));
 }
+
+#[test]
+fn what_came_before_a_breach_is_answered_before_the_close() {
+    let host = Host::echo(&[]);
+    let mut raw = common::Raw::open(&host.server);
+    // A sound message, a ping, and a frame with a reserved opcode in one packet.
+    let bytes = [common::frame(0x81, b"sound"), common::frame(0x89, b"p"), common::frame(0x83, b"")].concat();
+    raw.send(&bytes);
+    assert_eq!(raw.read_frame(), (0x81, b"sound".to_vec()));
+    assert_eq!(raw.read_frame(), (0x8a, b"p".to_vec()));
+    let (first, payload) = raw.read_frame();
+    assert_eq!((first, &payload[..2]), (0x88, &1002u16.to_be_bytes()[..]));
+    let Seen::Open { conn, .. } = host.next() else { panic!("open comes first") };
+    assert!(matches!(host.next(), Seen::Message { .. }));
+    assert!(matches!(host.next(), Seen::Close { conn: closed, code: 1002, clean: false, .. } if closed == conn));
+}
+
+#[test]
+fn a_host_that_does_not_poll_holds_up_the_close_for_a_breach_only_shortly() {
+    let server = common::start(&[]);
+    let mut raw = common::Raw::open(&server);
+    raw.send(&[common::frame(0x81, b"sound"), common::frame(0x83, b"")].concat());
+    let (first, payload) = raw.read_frame();
+    assert_eq!((first, &payload[..2]), (0x88, &1002u16.to_be_bytes()[..]));
+    assert_eq!(raw.read_all(), b"");
+}
