@@ -14,8 +14,10 @@ pub(crate) fn start() {
 pub(crate) fn print_panics() {
     std::panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
         let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
-        let reason = info.payload_as_str().unwrap_or("no reason given");
-        line("error", &format!("internal error{place}: {reason}"));
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let reason = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        line("error", &format!("internal error{place}: {}", reason.unwrap_or("no reason given")));
     }));
 }
 

@@ -126,8 +126,8 @@ impl<'a> Slot<'a> {
     /// The empty array that PHP shares.
     #[inline]
     pub(crate) fn empty_array(self) {
-        // SAFETY: PHP's own, there for the life of the process; without the flag of a counted value nobody frees it.
-        let empty = unsafe { &raw const ffi::zend_empty_array };
+        // Without the flag of a counted value nobody frees it.
+        let empty = &raw const ffi::zend_empty_array;
         self.write(ffi::IS_ARRAY, ffi::zend_value { arr: empty.cast_mut() });
     }
 
