@@ -115,12 +115,13 @@ prove_chat() {
 }
 
 answers() {
-    local key=dGhlIHNhbXBsZSBub25jZQ== accept=s3pPLMBiTxaQ9kYGzzhZRbK+xOo= # RFC 6455, section 1.3
+    local handshake key=dGhlIHNhbXBsZSBub25jZQ== accept=s3pPLMBiTxaQ9kYGzzhZRbK+xOo= # RFC 6455, section 1.3
     curl --silent --show-error --fail --noproxy '*' --max-time 5 "$1/" | grep -qi '<html' || return 1
-    # The connection stays open, so curl ends by its time limit.
-    curl --silent --include --noproxy '*' --max-time 1 --http1.1 --output - "$1/" \
+    # The connection stays open, so curl ends by its time limit and with an error.
+    handshake=$(curl --silent --include --noproxy '*' --max-time 1 --http1.1 --output - "$1/" \
         -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
-        -H 'Sec-WebSocket-Version: 13' -H "Sec-WebSocket-Key: $key" | grep -aqiF "sec-websocket-accept: $accept"
+        -H 'Sec-WebSocket-Version: 13' -H "Sec-WebSocket-Key: $key" | tr -d '\0' || true)
+    grep -qi "^sec-websocket-accept: $accept" <<<"$handshake"
 }
 
 prove_test() {

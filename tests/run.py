@@ -56,6 +56,7 @@ def all_suites() -> dict[str, Suite]:
             count_cargo,
             seconds=900,
         ),
+        "c": Suite(["capi/tests/run.sh"], count_line, seconds=600),
         "php": Suite(["php-ext/tests/run.sh"], count_php),
         "browser": Suite([*unittest, "tests/browser"], count_unittest),
         "bench": Suite([*unittest, "bench"], count_unittest),
