@@ -200,6 +200,13 @@ impl Hub {
     pub(crate) fn announce(&mut self) {
         self.unannounced += 1;
         if self.unannounced >= READS_PER_WAKE {
+            self.notify();
+        }
+    }
+
+    /// The host hears of all events now.
+    fn notify(&mut self) {
+        if self.unannounced > 0 {
             self.unannounced = 0;
             self.shared.wake.notify();
         }
@@ -212,16 +219,15 @@ impl Hub {
         if self.polls.is_multiple_of(POLLS_PER_LOOK) {
             self.now = self.shared.now();
             self.run_commands();
+            self.notify();
         }
     }
 
     /// The last thing before the thread sleeps.
     pub(crate) fn before_park(&mut self) {
-        if self.unannounced > 0 {
-            self.unannounced = 0;
-            self.shared.wake.notify();
-        }
         loop {
+            // In the loop, as commands make events too.
+            self.notify();
             self.link().mailbox.set_idle(true);
             if !self.run_commands() {
                 return;
@@ -252,6 +258,10 @@ impl Hub {
 
     /// The host has taken what the inbox held.
     pub(crate) fn resume(&mut self) {
+        // The first to wait was the one that filled the inbox: it comes last now, or it would keep the others out.
+        if !self.paused.is_empty() {
+            self.paused.rotate_left(1);
+        }
         for slot in std::mem::take(&mut self.paused) {
             if let Some(conn) = self.slots.get_mut(slot as usize).and_then(|slot| slot.conn.as_deref_mut()) {
                 conn.resume();
