@@ -290,7 +290,7 @@ impl Conn {
             let begun = std::mem::take(&mut written);
             if begun == 0 && !self.has_room(hub, len) && !self.make_room(hub, len, &command.target) {
                 if *self.protocol.state() != State::Open {
-                    return;
+                    break;
                 }
                 continue;
             }
@@ -437,6 +437,7 @@ impl Conn {
     pub(crate) fn close(&mut self, hub: &mut Hub, code: u16, reason: &str) {
         let mut frame = Vec::new();
         self.protocol.close(hub.now, code, reason, &mut frame);
+        hub.link().mailbox.closing(self.id);
         self.send_control(hub, &mut frame);
         self.schedule(hub);
     }
@@ -567,6 +568,9 @@ impl Conn {
         let shared = hub.shared.clone();
         let mut frames = Vec::new();
         self.protocol.on_deadline(hub.now, &shared.settings.limits, &mut frames);
+        if *self.protocol.state() != State::Open {
+            hub.link().mailbox.closing(self.id);
+        }
         self.send_control(hub, &mut frames);
         if !self.outbox.queue.is_empty() && hub.now >= self.progress + shared.settings.write_stall {
             hub.link().counters.slow_closed.add(1);

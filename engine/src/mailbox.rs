@@ -67,11 +67,38 @@ struct Slot {
     conn: u64,
     /// What lies in its outbox.
     outbox: Waiting,
-    /// What was sent in the batches from `done + 1` to `batch`.
+    /// What was sent in `batch`, and in the one before it: the thread deals with one while the next is filled.
     sent: Waiting,
+    sent_before: Waiting,
     batch: u64,
     /// A send was refused and nobody has been told yet that there is room again.
     refused: bool,
+}
+
+impl Slot {
+    /// What waits for the connection when the batches up to `done` have been dealt with.
+    #[inline]
+    fn waiting(&self, done: u64) -> Waiting {
+        let mut waiting = self.outbox;
+        if self.batch > done {
+            waiting = waiting.plus(self.sent);
+        }
+        if self.batch > done + 1 {
+            waiting = waiting.plus(self.sent_before);
+        }
+        waiting
+    }
+
+    /// Notes what is sent in `batch`. All batches before the one before it have been dealt with.
+    #[inline]
+    fn note(&mut self, batch: u64, sent: Waiting) {
+        if self.batch != batch {
+            let before = std::mem::take(&mut self.sent);
+            self.sent_before = if self.batch + 1 == batch { before } else { Waiting::default() };
+            self.batch = batch;
+        }
+        self.sent = self.sent.plus(sent);
+    }
 }
 
 /// Messages that wait, and their bytes on the wire.
@@ -79,6 +106,13 @@ struct Slot {
 pub(crate) struct Waiting {
     pub(crate) bytes: usize,
     pub(crate) messages: usize,
+}
+
+impl Waiting {
+    #[inline]
+    fn plus(self, more: Waiting) -> Waiting {
+        Waiting { bytes: self.bytes + more.bytes, messages: self.messages + more.messages }
+    }
 }
 
 /// What an I/O thread is told to do, in order.
@@ -185,15 +219,12 @@ impl Mailbox {
     pub(crate) fn send(&self, conn: ConnId, frame: &Frame<'_>) -> Result<(), SendError> {
         let mut guard = self.lock_with_room();
         let inner = &mut *guard;
-        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
-        let Some(slot) = slot else {
-            return Err(if inner.stopping { SendError::Stopped } else { SendError::Gone });
-        };
-        if slot.batch <= inner.done {
-            slot.sent = Waiting::default();
+        if inner.stopping {
+            return Err(SendError::Stopped);
         }
-        let bytes = slot.outbox.bytes + slot.sent.bytes;
-        let messages = slot.outbox.messages + slot.sent.messages;
+        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
+        let Some(slot) = slot else { return Err(SendError::Gone) };
+        let Waiting { bytes, messages } = slot.waiting(inner.done);
         let len = frame.wire_len();
         if (bytes > 0 && bytes + len > self.caps.bytes) || messages >= self.caps.messages {
             if !slot.refused {
@@ -204,8 +235,7 @@ impl Mailbox {
             self.wake();
             return Err(SendError::QueueFull);
         }
-        slot.batch = inner.batch;
-        slot.sent = Waiting { bytes: slot.sent.bytes + len, messages: slot.sent.messages + 1 };
+        slot.note(inner.batch, Waiting { bytes: len, messages: 1 });
         inner.commands.push_frame(Target::One(conn), frame);
         drop(guard);
         self.wake();
@@ -220,7 +250,9 @@ impl Mailbox {
         }
         let is_open =
             |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|s| s.conn == conn.as_u64());
-        let left_out: Vec<ConnId> = except.iter().filter(is_open).copied().collect();
+        let mut left_out: Vec<ConnId> = except.iter().filter(is_open).copied().collect();
+        left_out.sort_unstable();
+        left_out.dedup();
         let reached = self.open.load(Ordering::Relaxed).saturating_sub(left_out.len());
         if reached > 0 {
             let except = inner.commands.except(left_out);
@@ -243,8 +275,9 @@ impl Mailbox {
 
     fn last_command(&self, conn: ConnId, what: impl FnOnce(&mut Commands) -> What) -> Result<(), SendError> {
         let mut inner = self.lock();
-        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
-        slot.ok_or(SendError::Gone)?.conn = 0;
+        if !self.leaves(&mut inner, conn) {
+            return Err(SendError::Gone);
+        }
         let what = what(&mut inner.commands);
         inner.commands.list.push(Command { target: Target::One(conn), what });
         drop(inner);
@@ -252,15 +285,19 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Nothing can be sent to a connection any more. False: it was so before.
+    fn leaves(&self, inner: &mut Inner, conn: ConnId) -> bool {
+        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
+        let open = slot.map(|slot| slot.conn = 0).is_some();
+        self.open.fetch_sub(usize::from(open), Ordering::Relaxed);
+        open
+    }
+
     /// What waits for a connection, or None if it is gone.
     pub(crate) fn waiting(&self, conn: ConnId) -> Option<Waiting> {
         let inner = self.lock();
         let slot = inner.slots.get(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64())?;
-        let sent = if slot.batch <= inner.done { Waiting::default() } else { slot.sent };
-        Some(Waiting {
-            bytes: slot.outbox.bytes + sent.bytes,
-            messages: slot.outbox.messages + sent.messages,
-        })
+        Some(slot.waiting(inner.done))
     }
 
     /// The open connections.
@@ -347,13 +384,18 @@ impl Mailbox {
         self.open.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The engine closes a connection: what hosts would send to it now could not follow the close frame.
+    pub(crate) fn closing(&self, conn: ConnId) {
+        self.leaves(&mut self.lock(), conn);
+    }
+
     /// A connection has closed.
     pub(crate) fn closed(&self, conn: ConnId) {
         let mut inner = self.lock();
+        self.leaves(&mut inner, conn);
         if let Some(slot) = inner.slots.get_mut(conn.slot() as usize) {
             *slot = Slot::default();
         }
-        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Publishes what lies in a connection's outbox.
@@ -538,8 +580,24 @@ mod tests {
         let frame = Frame::new(Kind::Text, b"all");
         assert_eq!(mailbox.broadcast(&frame, &[]), Ok(2));
         assert_eq!(mailbox.broadcast(&frame, &[conn, ConnId::from_u64(99)]), Ok(1));
+        assert_eq!(mailbox.broadcast(&frame, &[conn, conn]), Ok(1), "named twice, left out once");
+        mailbox.closing(other);
+        assert_eq!(mailbox.broadcast(&frame, &[]), Ok(1));
         mailbox.closed(other);
         assert_eq!(mailbox.broadcast(&frame, &[conn]), Ok(0));
+    }
+
+    #[test]
+    fn a_busy_thread_that_keeps_up_leaves_room() {
+        let (mailbox, conn) = mailbox(1_000, 4);
+        let mut commands = Commands::default();
+        for _ in 0..100 {
+            // Each time it looks there is something, so it is never seen idle.
+            assert_eq!(send(&mailbox, conn, b"1"), Ok(()));
+            assert_eq!(send(&mailbox, conn, b"2"), Ok(()));
+            assert!(mailbox.take(&mut commands));
+            commands.clear();
+        }
     }
 
     #[test]
@@ -547,7 +605,6 @@ mod tests {
         let (mailbox, conn) = mailbox(100, 10);
         mailbox.stop(Stop { code: 1001, drain: Duration::ZERO });
         assert_eq!(mailbox.broadcast(&Frame::new(Kind::Text, b""), &[]), Err(SendError::Stopped));
-        mailbox.closed(conn);
         assert_eq!(send(&mailbox, conn, b""), Err(SendError::Stopped));
     }
 }
