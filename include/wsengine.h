@@ -42,6 +42,7 @@
 /* 0xMMmmpp00, to be compared with wsengine_version_number() */
 #define WSENGINE_VERSION_NUMBER \
     ((WSENGINE_VERSION_MAJOR << 24) | (WSENGINE_VERSION_MINOR << 16) | (WSENGINE_VERSION_PATCH << 8))
+
 #if defined(__GNUC__) || defined(__clang__)
 # define WSENGINE_MUST_USE __attribute__((warn_unused_result))
 #else
@@ -454,10 +455,10 @@ int wsengine_stats(const wsengine_t *server, wsengine_stats_t *stats);
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* WSENGINE_H */
-
 #if defined(__cplusplus)
 static_assert(sizeof(void *) != 8 || sizeof(wsengine_event_t) == 64, "the size of an event is fixed");
 #elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
 _Static_assert(sizeof(void *) != 8 || sizeof(wsengine_event_t) == 64, "the size of an event is fixed");
 #endif
+
+#endif /* WSENGINE_H */

@@ -158,6 +158,38 @@ static void a_full_queue_says_so_and_drains_with_nothing_lost(void)
     wsengine_free(server);
 }
 
+static void a_drain_says_what_broadcasts_left_out(void)
+{
+    enum { SIZE = 32 * 1024, MOST = 4000 };
+    wsengine_t *server = start("slow_consumer", "drop_newest", "send_queue_bytes", "262144", "write_stall_ms",
+                               "60000", NULL);
+    char *message = calloc(1, SIZE + 1);
+    wsengine_event_t event;
+    wsengine_stats_t stats;
+    size_t len;
+    uint64_t conn;
+    int sent = 0, received, fd = open_to(server, &conn);
+
+    CHECK(message != NULL);
+    do {
+        CHECK_EQ(wsengine_broadcast(server, WSENGINE_BINARY, message, SIZE), 1);
+        sent++;
+        stats.struct_size = sizeof stats;
+        CHECK_EQ(wsengine_stats(server, &stats), WSENGINE_OK);
+    } while (stats.messages_dropped == 0 && sent < MOST);
+    CHECK(stats.messages_dropped > 0);
+    sleep_ms(100); /* the last broadcasts are on their way */
+    CHECK_EQ(wsengine_stats(server, &stats), WSENGINE_OK);
+    for (received = 0; received < sent - (int)stats.messages_dropped; received++)
+        CHECK_EQ(ws_receive(fd, message, SIZE + 1, &len), WS_BINARY);
+    event = expect(server, WSENGINE_EVENT_DRAIN);
+    CHECK_EQ(event.conn, conn);
+    CHECK_EQ(event.code, stats.messages_dropped);
+    free(message);
+    close(fd);
+    wsengine_free(server);
+}
+
 static void ids_are_never_given_again(void)
 {
     enum { ROUNDS = 20 };
@@ -204,6 +236,7 @@ int main(void)
         TEST(what_is_sent_is_copied),
         TEST(a_broadcast_reaches_all_or_all_but_one),
         TEST(a_full_queue_says_so_and_drains_with_nothing_lost),
+        TEST(a_drain_says_what_broadcasts_left_out),
         TEST(ids_are_never_given_again),
         TEST(time_goes_forward),
     };
