@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Connections that may wait to be accepted; the system may allow fewer (net.core.somaxconn).
 const BACKLOG: i32 = 4_096;
-/// With too many sockets that are no connections yet, the next look comes after so long.
+/// With too many sockets that are no connections yet, or a host that does not poll, the next look comes after so
+/// long.
 const BREATH: Duration = Duration::from_millis(5);
 /// When accepting fails for want of descriptors or memory, the next try comes after so long.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -74,10 +75,13 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut reported = None;
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
-        if shared.handshakes.load(Ordering::Relaxed) >= http::MAX_SOCKETS {
+        let full = shared.handshakes.load(Ordering::Relaxed) >= http::MAX_SOCKETS;
+        if full || shared.links.iter().any(|link| !link.inbox.has_room_to_open()) {
             tokio::time::sleep(BREATH).await;
             continue;
         }
+        // A storm of connections must not keep the thread from all else.
+        tokio::task::coop::consume_budget().await;
         match ready.try_io(|listener| listener.get_ref().accept()) {
             Err(_would_block) => {}
             Ok(Ok((socket, peer))) => {

@@ -11,12 +11,12 @@ use crate::deliver::{self, Chain, Piece};
 use crate::event::ConnId;
 use crate::hub::{self, Hub};
 use crate::inbox::{Batch, Inbox};
+use crate::link::Seat;
 use crate::mailbox::{Commands, Target, Waiting, What};
 use crate::timers::Tick;
 use bytes::Bytes;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
@@ -64,8 +64,9 @@ impl Future for Driver {
 /// An open connection.
 pub(crate) struct Conn {
     pub(crate) id: ConnId,
-    pub(crate) ip: IpAddr,
     stream: TcpStream,
+    /// Given back when the socket is closed.
+    _seat: Seat,
     protocol: Connection,
     phase: Phase,
     outbox: Outbox,
@@ -115,7 +116,7 @@ struct Outbox {
 impl Conn {
     pub(crate) fn new(
         id: ConnId,
-        ip: IpAddr,
+        seat: Seat,
         stream: TcpStream,
         early: &[u8],
         now: Duration,
@@ -123,8 +124,8 @@ impl Conn {
     ) -> Self {
         Conn {
             id,
-            ip,
             stream,
+            _seat: seat,
             protocol: Connection::new(now, limits, id.as_u64(), 0),
             phase: Phase::Live,
             outbox: Outbox::default(),
@@ -444,7 +445,11 @@ impl Conn {
 
     /// Ends at once.
     pub(crate) fn cut(&mut self, hub: &mut Hub, code: u16, reason: &str) {
-        self.protocol.end(code, reason, false);
+        match code {
+            // What a close frame of ours said stays.
+            code::ABNORMAL => self.protocol.end_of_stream(),
+            _ => self.protocol.end(code, reason, false),
+        }
         if matches!(self.phase, Phase::Live | Phase::Holding { .. }) {
             self.tell_end(hub);
         }
@@ -455,6 +460,8 @@ impl Conn {
     /// The socket does not work any more.
     fn broken(&mut self) {
         self.protocol.end_of_stream();
+        // It would be tried again and again while the connection is held.
+        self.outbox.queue = Default::default();
         if !matches!(self.phase, Phase::Live | Phase::Holding { .. }) {
             self.phase = Phase::Over;
         }

@@ -7,7 +7,7 @@
 use crate::config::Settings;
 use crate::event::Request;
 use crate::hub;
-use crate::link::Shared;
+use crate::link::{Seat, Shared};
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -53,12 +53,15 @@ const HEAD_TOO_LARGE: Refusal = Refusal::new(
 /// nobody out for longer than that, and a burst of handshakes just queues.
 pub(crate) const MAX_SOCKETS: usize = 1_024;
 const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
+/// How long a peer may take to close after its last answer, and what it may still send.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
 
 /// Serves one socket until it is closed or has become a connection.
 pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     let counted = Counted::new(shared.clone());
     let progress = Rc::new(Progress::new());
-    let upgrade: Rc<RefCell<Option<Request>>> = Rc::default();
+    let upgrade: Rc<RefCell<Option<(Request, Seat)>>> = Rc::default();
     let service = {
         let (progress, upgrade, shared) = (progress.clone(), upgrade.clone(), shared.clone());
         service_fn(move |request| {
@@ -89,26 +92,29 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Share
         })
         .await
     };
-    drop(counted);
 
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner().stream;
-    if let Some(request) = upgrade.borrow_mut().take() {
-        match outcome {
-            Some(Ok(())) => hub::with(|hub| hub.adopt(stream, &parts.read_buf, request)).unwrap_or(()),
-            _ => shared.seats.leave(peer.ip()),
+    if let Some((request, seat)) = upgrade.borrow_mut().take() {
+        drop(counted);
+        if let Some(Ok(())) = outcome {
+            hub::with(|hub| hub.adopt(stream, &parts.read_buf, request, seat));
         }
         return;
     }
     let refusal = match outcome {
-        _ if progress.answering.get() => return,
+        None if progress.answering.get() => return,
+        _ if progress.answering.get() => {
+            let _ = tokio::time::timeout(LINGER, linger(&mut stream)).await;
+            return;
+        }
         None => TOO_SLOW,
         Some(Err(error)) if error.is_parse_too_large() => HEAD_TOO_LARGE,
         Some(Err(error)) if error.is_parse() => NO_HTTP,
         Some(_) => return,
     };
     count_refusal(&refusal, peer);
-    let _ = tokio::time::timeout(shared.settings.handshake_timeout, refuse(&mut stream, &refusal)).await;
+    let _ = tokio::time::timeout(LINGER, refuse(&mut stream, &refusal)).await;
 }
 
 /// Writes a refusal where hyper has no request to answer.
@@ -120,18 +126,22 @@ async fn refuse(stream: &mut TcpStream, refusal: &Refusal) -> io::Result<()> {
     }
     text += &format!("content-length: {}\r\n\r\n{}", response.body().len(), response.body());
     stream.write_all(text.as_bytes()).await?;
+    linger(stream).await
+}
+
+/// Shuts our side and reads on until the peer has closed as well: bytes left unread would make the system throw
+/// the answer away.
+async fn linger(stream: &mut TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
-    // Bytes left unread would make the system throw the answer away.
-    let mut rest = [0; 4 * 1024];
-    for _ in 0..64 {
+    let mut left = LINGER_BYTES;
+    loop {
         stream.readable().await?;
-        match stream.try_read(&mut rest) {
-            Ok(0) => break,
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
-            _ => {}
+        match stream.try_read(&mut [0; 16 * 1024]) {
+            Ok(read) if read > 0 && read < left => left -= read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            _ => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// Answers one request. An accepted handshake is left in `upgrade`.
@@ -139,7 +149,7 @@ async fn answer(
     request: http::Request<Incoming>,
     peer: SocketAddr,
     shared: Arc<Shared>,
-    upgrade: Rc<RefCell<Option<Request>>>,
+    upgrade: Rc<RefCell<Option<(Request, Seat)>>>,
 ) -> Result<Response, Infallible> {
     if !handshake::is_websocket(&request) {
         hub::with(|hub| hub.link().counters.http_requests.add(1));
@@ -147,13 +157,13 @@ async fn answer(
     }
     let accepted = handshake::answer(&request, &shared.settings.policy).and_then(|accepted| {
         let full = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
-        shared.seats.take(peer.ip()).map_err(full).map(|()| accepted)
+        Seat::take(&shared, peer.ip()).map_err(full).map(|seat| (accepted, seat))
     });
-    log_handshake(&request, peer, &accepted);
+    log_handshake(&request, peer, accepted.as_ref().map(|(accepted, _)| accepted));
     Ok(match accepted {
-        Ok(accepted) => {
+        Ok((accepted, seat)) => {
             let response = accepted.response().map(|()| empty());
-            *upgrade.borrow_mut() = Some(describe(request, peer, accepted));
+            *upgrade.borrow_mut() = Some((describe(request, peer, accepted), seat));
             response
         }
         Err(refusal) => {
@@ -208,7 +218,7 @@ fn count_refusal(refusal: &Refusal, peer: SocketAddr) {
 }
 
 /// What the push server of old printed for each client.
-fn log_handshake(request: &http::Request<Incoming>, peer: SocketAddr, answer: &Result<Accepted, Refusal>) {
+fn log_handshake(request: &http::Request<Incoming>, peer: SocketAddr, answer: Result<&Accepted, &Refusal>) {
     let header = |name: header::HeaderName| {
         request.headers().get(name).map_or("", |value| value.to_str().unwrap_or("(not text)"))
     };

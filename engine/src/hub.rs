@@ -5,7 +5,7 @@
 
 use crate::driver::{Conn, Driver};
 use crate::event::{ConnId, MAX_SLOTS, Request};
-use crate::link::{Link, Shared};
+use crate::link::{Link, Seat, Shared};
 use crate::mailbox::{Commands, Stop};
 use crate::sys;
 use crate::timers::{Tick, Timers};
@@ -114,16 +114,15 @@ impl Hub {
 
     /// Makes a connection of a socket whose handshake has succeeded and starts its task. `early` are bytes that
     /// came in the same packet.
-    pub(crate) fn adopt(&mut self, stream: tokio::net::TcpStream, early: &[u8], request: Request) {
-        let ip = request.peer.ip();
+    pub(crate) fn adopt(&mut self, stream: tokio::net::TcpStream, early: &[u8], request: Request, seat: Seat) {
         let Some(slot) = self.free_slot() else {
             tracing::error!(max = MAX_SLOTS, "an I/O thread cannot hold more connections");
-            return self.shared.seats.leave(ip);
+            return;
         };
         let Some(entry) = self.slots.get_mut(slot as usize) else { return };
         entry.generation += 1;
         let id = ConnId::new(self.thread, slot, entry.generation);
-        let mut conn = Box::new(Conn::new(id, ip, stream, early, self.now, &self.shared.settings.limits));
+        let mut conn = Box::new(Conn::new(id, seat, stream, early, self.now, &self.shared.settings.limits));
         self.link().mailbox.opened(id);
         self.link().inbox.lock().open(id, self.now, request);
         self.link().counters.opened.add(1);
@@ -168,7 +167,6 @@ impl Hub {
 
     /// Forgets a connection that was taken out: its socket is closed, its slot free.
     pub(crate) fn remove(&mut self, conn: Box<Conn>) {
-        self.shared.seats.leave(conn.ip);
         self.free.push(conn.id.slot());
         self.open -= 1;
         if self.open == 0 && self.stopping.is_some() {

@@ -2,7 +2,7 @@
 //!
 //! The I/O thread appends to a batch, the host takes the whole batch by a swap: one lock each, no copy. A batch
 //! that has reached its share of `event_queue_events` or `event_queue_bytes` takes no more messages, only what
-//! cannot wait: opens, closes and the like, of which there are few for each connection.
+//! cannot wait: opens, closes and the like. At twice its share no more sockets are accepted.
 
 use crate::event::{ConnId, Event, EventBody, Request};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,6 +30,13 @@ impl Inbox {
             max_events: (event_queue_events / threads / 2).max(1),
             max_bytes: (event_queue_bytes / threads / 2).max(1),
         }
+    }
+
+    /// May connections open? The events of those that come and go have to be bounded too: a host that does not poll
+    /// would pay for each. They have as much room again as messages.
+    pub(crate) fn has_room_to_open(&self) -> bool {
+        let batch = self.lock();
+        batch.records.len() < 2 * self.max_events && batch.bytes < 2 * self.max_bytes
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Batch> {

@@ -10,7 +10,7 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Everything that host threads and I/O threads share.
@@ -138,8 +138,26 @@ impl HostWake {
 /// Descriptors kept back from connections: listeners, files, the host's own.
 const RESERVED_FILES: usize = 64;
 
-/// How many may be connected, in all and from one address. A seat is taken with the 101 and given back when the
-/// socket is closed.
+/// A place among those that may be connected. It is taken with the 101 and given back when this is dropped.
+pub(crate) struct Seat {
+    shared: Arc<Shared>,
+    ip: IpAddr,
+}
+
+impl Seat {
+    /// Takes a seat, or says why there is none.
+    pub(crate) fn take(shared: &Arc<Shared>, ip: IpAddr) -> Result<Seat, &'static str> {
+        shared.seats.take(ip).map(|()| Seat { shared: shared.clone(), ip })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared.seats.leave(self.ip);
+    }
+}
+
+/// How many may be connected, in all and from one address.
 pub(crate) struct Seats {
     max: usize,
     max_per_ip: usize,
@@ -169,8 +187,7 @@ impl Seats {
         }
     }
 
-    /// Takes a seat, or says why there is none.
-    pub(crate) fn take(&self, ip: IpAddr) -> Result<(), &'static str> {
+    fn take(&self, ip: IpAddr) -> Result<(), &'static str> {
         let below_max = |taken| (taken < self.max).then_some(taken + 1);
         if self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below_max).is_err() {
             return Err("The server is full; try again later.");
@@ -188,8 +205,7 @@ impl Seats {
         Ok(())
     }
 
-    /// Gives a seat back.
-    pub(crate) fn leave(&self, ip: IpAddr) {
+    fn leave(&self, ip: IpAddr) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
         if self.max_per_ip == 0 {
             return;

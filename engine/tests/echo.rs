@@ -60,8 +60,8 @@ fn events_of_a_connection_come_in_order_and_none_is_lost() {
     client.close(None).unwrap();
     let Seen::Open { conn, path, query } = host.next() else { panic!("open comes first") };
     assert_eq!((path.as_str(), query.as_str()), ("/room", "id=7"));
-    assert_eq!(host.next(), Seen::Message { conn, text: true, data: b"one".to_vec() });
-    assert_eq!(host.next(), Seen::Message { conn, text: false, data: vec![2] });
+    assert_eq!(host.next(), Seen::Message { conn, text: true, data: b"one".into() });
+    assert_eq!(host.next(), Seen::Message { conn, text: false, data: [2].into() });
     let close = Seen::Close { conn, code: 1005, reason: String::new(), clean: true };
     assert_eq!(host.next(), close);
     assert!(!host.server.is_open(conn));
@@ -80,7 +80,9 @@ fn what_came_before_a_breach_is_answered_before_the_close() {
     assert_eq!((first, &payload[..2]), (0x88, &1002u16.to_be_bytes()[..]));
     let Seen::Open { conn, .. } = host.next() else { panic!("open comes first") };
     assert!(matches!(host.next(), Seen::Message { .. }));
-    assert!(matches!(host.next(), Seen::Close { conn: closed, code: 1002, clean: false, .. } if closed == conn));
+    assert!(
+        matches!(host.next(), Seen::Close { conn: closed, code: 1002, clean: false, .. } if closed == conn)
+    );
 }
 
 #[test]

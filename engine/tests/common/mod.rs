@@ -163,11 +163,36 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
     Open { conn: ConnId, path: String, query: String },
-    Message { conn: ConnId, text: bool, data: Vec<u8> },
+    Message { conn: ConnId, text: bool, data: Data },
     Drain { conn: ConnId, dropped: u64 },
     Close { conn: ConnId, code: u16, reason: String, clean: bool },
     Error { message: String },
     Stopped,
+}
+
+/// A payload; only its beginning is shown when a test fails.
+#[derive(Clone, PartialEq)]
+pub struct Data(pub Vec<u8>);
+
+impl std::ops::Deref for Data {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<B: AsRef<[u8]>> From<B> for Data {
+    fn from(bytes: B) -> Self {
+        Data(bytes.as_ref().to_vec())
+    }
+}
+
+impl std::fmt::Debug for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let beginning = &self.0[..self.0.len().min(40)];
+        write!(f, "{} bytes: {:?}", self.0.len(), String::from_utf8_lossy(beginning))
+    }
 }
 
 /// Takes the next event, on the caller's thread.
@@ -197,7 +222,7 @@ fn seen(event: wsengine::Event<'_>) -> Seen {
             Seen::Open { conn, path: request.path.clone(), query: request.query.clone() }
         }
         EventBody::Message { kind, data } => {
-            Seen::Message { conn, text: kind == Kind::Text, data: data.to_vec() }
+            Seen::Message { conn, text: kind == Kind::Text, data: data.into() }
         }
         EventBody::Drain { dropped } => Seen::Drain { conn, dropped },
         EventBody::Close { code, reason, clean } => {
