@@ -10,11 +10,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::{Instant, sleep_until};
 
 /// Threads for reading files; they end when there is nothing to do.
 const FILE_THREADS: usize = 2;
+/// How long a stop waits for a read from a file.
+const FILE_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Runs one I/O thread until the server has stopped. `ready` is told when it works, or why it cannot.
 pub(crate) fn run(
@@ -34,6 +37,7 @@ pub(crate) fn run(
         Ok(runtime) => runtime,
         Err(error) => return ready(Err(error)),
     };
+    let running = Running(shared.clone());
     hub::set(Some(Hub::new(shared.clone(), thread)));
     ready(Ok(()));
     runtime.block_on(async {
@@ -45,9 +49,19 @@ pub(crate) fn run(
         root(&shared, || accepting.iter().for_each(|task| task.abort())).await;
     });
     hub::set(None);
-    drop(runtime);
-    shared.running.fetch_sub(1, Ordering::SeqCst);
-    shared.wake.notify();
+    // Not longer: a read from a disk that does not answer would keep the stop waiting for ever.
+    runtime.shutdown_timeout(FILE_PATIENCE);
+    drop(running);
+}
+
+/// Says when the thread has ended, even if by a panic: the host would wait for it for ever.
+struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.0.wake.notify();
+    }
 }
 
 /// Takes over sockets that another thread has accepted, and ends when the server has stopped.
