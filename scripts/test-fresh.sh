@@ -47,6 +47,7 @@ make_root() {
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' | sed -n "s/ $SUITE\$//p" | head -n1)
     [ -n "$mirror" ] || die "this machine's apt knows no mirror of Debian 12 ($SUITE)"
     say "a clean $SUITE"
+    chmod 755 "$root" # mktemp's 700 would keep apt's own user out
     debootstrap --variant=minbase --include=ca-certificates,make "$SUITE" "$root" "$mirror" >"$LOG" ||
         { tail -n 20 "$LOG"; die "debootstrap failed"; }
 
