@@ -22,7 +22,7 @@ fn page() -> String {
          `wsengine_config_set(config, name, value)` in C, `Config::set(name, value)` in Rust. A wrong value or an\n\
          unknown name is an error that names the option, the value and what is allowed. Lists are separated by\n\
          commas (in PHP an array does as well). Durations are in milliseconds (`_ms`), sizes in bytes (`_bytes`).\n\n\
-         This page is generated from the table in `engine/src/config.rs`.\n\n\
+         This page is generated from the table in `engine/src/config/table.rs`.\n\n\
          | option | default | what it does | allowed |\n| --- | --- | --- | --- |\n",
     );
     for option in Config::options() {

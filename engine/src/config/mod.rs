@@ -1,0 +1,205 @@
+//! The options of a server. Rust, C and PHP all set them by name and text through the one table in [`table`], so
+//! that the checks and the words of an error are the same everywhere, and the reference is generated from it.
+
+mod nearest;
+mod table;
+mod values;
+
+use crate::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+use table::OPTIONS;
+use wsengine_proto::Limits;
+use wsengine_proto::handshake::Policy;
+
+/// One option, for documentation and for tools.
+pub struct OptionInfo {
+    /// Its name in every language.
+    pub name: &'static str,
+    /// What is allowed, in words.
+    pub allowed: &'static str,
+    /// Its value when it is not set.
+    pub default: &'static str,
+    /// What it does, in a line.
+    pub doc: &'static str,
+    apply: fn(&mut Settings, &str) -> Option<()>,
+}
+
+/// What happens to a connection whose send queue is full when a broadcast or publish reaches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SlowConsumer {
+    Close,
+    DropNewest,
+    DropOldest,
+}
+
+/// All options as the engine uses them.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) listen: Vec<String>,
+    pub(crate) io_threads: usize,
+    /// 0: as many as the descriptor limit allows.
+    pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_ip: usize,
+    pub(crate) max_head_bytes: usize,
+    pub(crate) max_headers: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) send_queue_bytes: usize,
+    pub(crate) send_queue_messages: usize,
+    pub(crate) slow_consumer: SlowConsumer,
+    pub(crate) write_stall: Duration,
+    pub(crate) event_queue_bytes: usize,
+    pub(crate) event_queue_events: usize,
+    pub(crate) total_queue_bytes: usize,
+    pub(crate) policy: Policy,
+    pub(crate) static_root: Option<PathBuf>,
+    pub(crate) drain: Duration,
+    pub(crate) log_level: tracing::level_filters::LevelFilter,
+}
+
+/// The options of a server, each with its default until it is set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(crate) settings: Settings,
+}
+
+impl Config {
+    /// All options at their defaults.
+    pub fn new() -> Self {
+        let mut settings = Settings::blank();
+        for option in OPTIONS {
+            let applied = (option.apply)(&mut settings, option.default);
+            debug_assert!(applied.is_some(), "default of {}", option.name);
+        }
+        Config { settings }
+    }
+
+    /// Sets one option. Lists are separated by commas. A second call for the same option replaces the first.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the option, the value and what is allowed; an unknown name suggests the nearest
+    /// known one. The configuration stays as it was.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let Some(option) = OPTIONS.iter().find(|option| option.name == name) else {
+            return Err(Error::Config(nearest::unknown(name)));
+        };
+        (option.apply)(&mut self.settings, value.trim()).ok_or_else(|| {
+            let allowed = option.allowed;
+            Error::Config(format!("option \"{name}\": {value:?} is not allowed; allowed is {allowed}"))
+        })
+    }
+
+    /// The table: every option with its default, what is allowed and what it does.
+    pub fn options() -> &'static [OptionInfo] {
+        OPTIONS
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config::new()
+    }
+}
+
+impl Settings {
+    /// Every field has a value here only because Rust wants one: [`Config::new`] sets all from the table.
+    fn blank() -> Self {
+        Settings {
+            listen: Vec::new(),
+            io_threads: 0,
+            max_connections: 0,
+            max_connections_per_ip: 0,
+            max_head_bytes: 0,
+            max_headers: 0,
+            handshake_timeout: Duration::ZERO,
+            limits: Limits::default(),
+            send_queue_bytes: 0,
+            send_queue_messages: 0,
+            slow_consumer: SlowConsumer::Close,
+            write_stall: Duration::ZERO,
+            event_queue_bytes: 0,
+            event_queue_events: 0,
+            total_queue_bytes: 0,
+            policy: Policy::default(),
+            static_root: None,
+            drain: Duration::ZERO,
+            log_level: tracing::level_filters::LevelFilter::OFF,
+        }
+    }
+
+    /// I/O threads to start: the option, or one less than there are cores.
+    pub(crate) fn thread_count(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        if self.io_threads > 0 { self.io_threads } else { cores.saturating_sub(1).clamp(1, 4) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_allowed() {
+        let mut config = Config::new();
+        for option in Config::options() {
+            config.set(option.name, option.default).unwrap();
+            assert!(!option.doc.is_empty() && !option.allowed.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_defaults_of_the_protocol_are_those_of_the_table() {
+        assert_eq!(format!("{:?}", Config::new().settings.limits), format!("{:?}", Limits::default()));
+    }
+
+    #[test]
+    fn an_error_names_option_value_and_what_is_allowed() {
+        let text = Config::new().set("max_message_bytes", "-1").unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "option \"max_message_bytes\": \"-1\" is not allowed; allowed is a whole number of bytes from 1 to \
+             1,073,741,824"
+        );
+    }
+
+    #[test]
+    fn an_unknown_name_suggests_the_nearest() {
+        let text = Config::new().set("max_mesage_byte", "1").unwrap_err().to_string();
+        assert_eq!(text, "unknown option \"max_mesage_byte\"; did you mean \"max_message_bytes\"?");
+        let text = Config::new().set("zzzzzzzzzzzzzzzzzzzzzzzzzzz", "1").unwrap_err().to_string();
+        assert!(text.contains("known are listen, io_threads"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_value_changes_nothing() {
+        let mut config = Config::new();
+        config.set("io_threads", "2").unwrap();
+        assert!(config.set("io_threads", "5").is_err());
+        assert_eq!(config.settings.io_threads, 2);
+    }
+
+    #[test]
+    fn addresses() {
+        for good in ["127.0.0.1:0", "[::1]:80", "localhost:8080", "0:8080", "1.2.3.4:1,1.2.3.4:2", "h:0,h:0"]
+        {
+            assert!(Config::new().set("listen", good).is_ok(), "{good}");
+        }
+        for bad in ["", "8080", ":80", "h:65536", "h:x", "::1:80", "[::1]", "h:1,", "h:1,h:1", "a b:1"] {
+            assert!(Config::new().set("listen", bad).is_err(), "{bad}");
+        }
+        let mut config = Config::new();
+        config.set("listen", "0:9").unwrap();
+        assert_eq!(config.settings.listen, ["0.0.0.0:9"]);
+    }
+
+    #[test]
+    fn numbers_may_be_grouped() {
+        let mut config = Config::new();
+        config.set("max_message_bytes", "16_777_216").unwrap();
+        assert_eq!(config.settings.limits.max_message_bytes, 1 << 24);
+        for bad in ["", "1.5", "+1", "1e3", "0x10", "9".repeat(30).as_str()] {
+            assert!(config.set("max_message_bytes", bad).is_err(), "{bad}");
+        }
+    }
+}

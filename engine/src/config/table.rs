@@ -1,0 +1,245 @@
+//! The table: every option with its default, what is allowed, what it does, and how its text becomes a setting.
+
+use super::values::{is_token, items, listen_addresses, millis, number};
+use super::{OptionInfo, SlowConsumer};
+use wsengine_proto::handshake::{Origin, Origins};
+
+/// The longest interval that an option allows: a day.
+const DAY: u64 = 86_400_000;
+
+pub(super) const OPTIONS: &[OptionInfo] = &[
+    OptionInfo {
+        name: "listen",
+        allowed: "host:port or [IPv6]:port, or several of them separated by commas; port 0 picks a free one",
+        default: "127.0.0.1:8080",
+        doc: "Where to listen. The host 0 or 0.0.0.0 means every IPv4 address of the machine, [::] every address.",
+        apply: |s, v| Some(s.listen = listen_addresses(v)?),
+    },
+    OptionInfo {
+        name: "io_threads",
+        allowed: "a whole number from 0 to 4; 0 means one less than there are cores, at least 1",
+        default: "0",
+        doc: "Threads that do the network's work.",
+        apply: |s, v| Some(s.io_threads = number(v, 0, 4)?),
+    },
+    OptionInfo {
+        name: "max_connections",
+        allowed: "a whole number from 0 to 4,000,000; 0 means what the limit of open files allows, less a reserve",
+        default: "0",
+        doc: "Open connections; beyond it a handshake gets HTTP 503.",
+        apply: |s, v| Some(s.max_connections = number(v, 0, 4_000_000)?),
+    },
+    OptionInfo {
+        name: "max_connections_per_ip",
+        allowed: "a whole number from 0 to 4,000,000; 0 means no limit",
+        default: "0",
+        doc: "Open connections from one address; beyond it a handshake gets HTTP 503.",
+        apply: |s, v| Some(s.max_connections_per_ip = number(v, 0, 4_000_000)?),
+    },
+    OptionInfo {
+        name: "max_message_bytes",
+        allowed: "a whole number of bytes from 1 to 1,073,741,824",
+        default: "1048576",
+        doc: "Largest message from a peer; a larger one ends its connection with close code 1009.",
+        apply: |s, v| Some(s.limits.max_message_bytes = number(v, 1, 1 << 30)?),
+    },
+    OptionInfo {
+        name: "max_fragments",
+        allowed: "a whole number from 1 to 1,000,000",
+        default: "1024",
+        doc: "Fragments of one message, empty ones too; more of them end the connection with close code 1008.",
+        apply: |s, v| Some(s.limits.max_fragments = number(v, 1, 1_000_000)? as u32),
+    },
+    OptionInfo {
+        name: "max_control_frames_per_s",
+        allowed: "a whole number from 0 to 1,000,000; 0 means no limit",
+        default: "50",
+        doc: "Pings and pongs per second from one peer, twice as many in a burst; more end with close code 1008.",
+        apply: |s, v| Some(s.limits.max_control_frames_per_s = number(v, 0, 1_000_000)? as u32),
+    },
+    OptionInfo {
+        name: "max_head_bytes",
+        allowed: "a whole number of bytes from 8,192 to 1,048,576",
+        default: "16384",
+        doc: "Size of a request's head; a larger one gets HTTP 431.",
+        apply: |s, v| Some(s.max_head_bytes = number(v, 8_192, 1 << 20)?),
+    },
+    OptionInfo {
+        name: "max_headers",
+        allowed: "a whole number from 10 to 1,000",
+        default: "100",
+        doc: "Header lines of a request; more get HTTP 431.",
+        apply: |s, v| Some(s.max_headers = number(v, 10, 1_000)?),
+    },
+    OptionInfo {
+        name: "handshake_timeout_ms",
+        allowed: "a whole number of milliseconds from 10 to 600,000",
+        default: "10000",
+        doc: "Time for a request to arrive whole; then HTTP 408.",
+        apply: |s, v| Some(s.handshake_timeout = millis(v, 10, 600_000)?),
+    },
+    OptionInfo {
+        name: "ping_interval_ms",
+        allowed: "a whole number of milliseconds from 0 to 86,400,000; 0 means never",
+        default: "25000",
+        doc: "A peer silent for so long (10 % more or less) is sent a ping.",
+        apply: |s, v| Some(s.limits.ping_interval = millis(v, 0, DAY)?),
+    },
+    OptionInfo {
+        name: "pong_timeout_ms",
+        allowed: "a whole number of milliseconds from 10 to 86,400,000",
+        default: "10000",
+        doc: "A peer silent for so long after a ping is dead: close code 1006.",
+        apply: |s, v| Some(s.limits.pong_timeout = millis(v, 10, DAY)?),
+    },
+    OptionInfo {
+        name: "idle_timeout_ms",
+        allowed: "a whole number of milliseconds from 0 to 86,400,000; 0 means never",
+        default: "0",
+        doc: "A peer that sends no message for so long gets close code 1001.",
+        apply: |s, v| Some(s.limits.idle_timeout = millis(v, 0, DAY)?),
+    },
+    OptionInfo {
+        name: "close_timeout_ms",
+        allowed: "a whole number of milliseconds from 10 to 600,000",
+        default: "5000",
+        doc: "Time for a peer to answer a close frame; then its connection is cut.",
+        apply: |s, v| Some(s.limits.close_timeout = millis(v, 10, 600_000)?),
+    },
+    OptionInfo {
+        name: "send_queue_bytes",
+        allowed: "a whole number of bytes from 1 to 1,073,741,824",
+        default: "1048576",
+        doc: "Payload that may wait to be sent to one connection. A single message may be so large.",
+        apply: |s, v| Some(s.send_queue_bytes = number(v, 1, 1 << 30)?),
+    },
+    OptionInfo {
+        name: "send_queue_messages",
+        allowed: "a whole number from 1 to 1,000,000",
+        default: "4096",
+        doc: "Messages that may wait to be sent to one connection.",
+        apply: |s, v| Some(s.send_queue_messages = number(v, 1, 1_000_000)?),
+    },
+    OptionInfo {
+        name: "slow_consumer",
+        allowed: "close, drop_newest or drop_oldest",
+        default: "close",
+        doc: "What a broadcast does to a connection whose send queue is full: close it with 1013, leave the new \
+              message out, or leave out the oldest ones that wait.",
+        apply: |s, v| {
+            s.slow_consumer = match v {
+                "close" => SlowConsumer::Close,
+                "drop_newest" => SlowConsumer::DropNewest,
+                "drop_oldest" => SlowConsumer::DropOldest,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    OptionInfo {
+        name: "write_stall_ms",
+        allowed: "a whole number of milliseconds from 10 to 86,400,000",
+        default: "10000",
+        doc: "A peer that takes nothing of what waits for it for so long is cut: close code 1013.",
+        apply: |s, v| Some(s.write_stall = millis(v, 10, DAY)?),
+    },
+    OptionInfo {
+        name: "event_queue_bytes",
+        allowed: "a whole number of bytes from 1,024 to 17,179,869,184",
+        default: "67108864",
+        doc: "Bytes of events that may wait to be polled; then no more messages are read, and nothing is lost.",
+        apply: |s, v| Some(s.event_queue_bytes = number(v, 1_024, 1 << 34)?),
+    },
+    OptionInfo {
+        name: "event_queue_events",
+        allowed: "a whole number from 16 to 16,777,216",
+        default: "16384",
+        doc: "Events that may wait to be polled; then no more messages are read, and nothing is lost.",
+        apply: |s, v| Some(s.event_queue_events = number(v, 16, 1 << 24)?),
+    },
+    OptionInfo {
+        name: "total_queue_bytes",
+        allowed: "a whole number of bytes from 65,536 to 1,099,511,627,776",
+        default: "536870912",
+        doc: "Payload that may wait to be sent to all connections together; beyond it a connection with a queue \
+              counts as full.",
+        apply: |s, v| Some(s.total_queue_bytes = number(v, 1 << 16, 1 << 40)?),
+    },
+    OptionInfo {
+        name: "origins",
+        allowed: "same-host, any, or origins such as https://shop.example separated by commas",
+        default: "same-host",
+        doc: "Pages of which origins may connect; others get HTTP 403. same-host compares the page's host with \
+              the one it connects to and ignores ports. Clients that are no browsers send no origin and pass.",
+        apply: |s, v| {
+            s.policy.origins = match v {
+                "same-host" => Origins::SameHost,
+                "any" => Origins::Any,
+                list => Origins::List(items(list)?.map(Origin::parse).collect::<Option<_>>()?),
+            };
+            Some(())
+        },
+    },
+    OptionInfo {
+        name: "paths",
+        allowed: "any, or paths such as /chat separated by commas",
+        default: "any",
+        doc: "At which paths a WebSocket is served; others get HTTP 404.",
+        apply: |s, v| {
+            s.policy.paths = match v {
+                "any" => Vec::new(),
+                list => items(list)?
+                    .map(|path| path.starts_with('/').then(|| path.to_owned()))
+                    .collect::<Option<_>>()?,
+            };
+            Some(())
+        },
+    },
+    OptionInfo {
+        name: "subprotocols",
+        allowed: "names (letters, digits and !#$%&'*+-.^_`|~) separated by commas, or none",
+        default: "none",
+        doc: "Subprotocols that are spoken here, the preferred one first.",
+        apply: |s, v| {
+            s.policy.subprotocols = match v {
+                "none" => Vec::new(),
+                list => {
+                    let names = items(list)?.map(|name| is_token(name).then(|| name.to_owned()));
+                    names.collect::<Option<_>>()?
+                }
+            };
+            Some(())
+        },
+    },
+    OptionInfo {
+        name: "static_root",
+        allowed: "a directory that exists, or none",
+        default: "none",
+        doc: "Files of this directory are served by HTTP on the same port.",
+        apply: |s, v| {
+            s.static_root = match v {
+                "none" => None,
+                path => Some(std::fs::canonicalize(path).ok().filter(|path| path.is_dir())?),
+            };
+            Some(())
+        },
+    },
+    OptionInfo {
+        name: "drain_ms",
+        allowed: "a whole number of milliseconds from 0 to 600,000",
+        default: "5000",
+        doc: "Time at a stop for queued messages and closing handshakes; then what is left is cut.",
+        apply: |s, v| Some(s.drain = millis(v, 0, 600_000)?),
+    },
+    OptionInfo {
+        name: "log_level",
+        allowed: "off, error, warn, info, debug or trace",
+        default: "warn",
+        doc: "How much is logged. At debug each handshake is shown.",
+        apply: |s, v| {
+            let known = ["off", "error", "warn", "info", "debug", "trace"];
+            s.log_level = known.contains(&v).then(|| v.parse().ok())??;
+            Some(())
+        },
+    },
+];
