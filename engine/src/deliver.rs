@@ -8,6 +8,7 @@ use crate::driver::Conn;
 use crate::event::ConnId;
 use crate::hub::Hub;
 use crate::mailbox::{Commands, Target, What};
+use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 
@@ -182,6 +183,16 @@ impl Plan {
                 Some(What::Large(index)) => self.pieces.push(Piece::Large(*index)),
                 Some(What::Close { .. } | What::Abort | What::Fence) | None => {}
             }
+        }
+    }
+}
+
+impl Commands {
+    /// Bytes of a piece.
+    pub(crate) fn piece_len(&self, piece: &Piece) -> usize {
+        match piece {
+            Piece::Arena(range) => range.len(),
+            Piece::Large(index) => self.large.get(*index as usize).map_or(0, Bytes::len),
         }
     }
 }

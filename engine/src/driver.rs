@@ -14,7 +14,6 @@ use crate::inbox::{Batch, Inbox};
 use crate::link::Seat;
 use crate::mailbox::{Commands, Target, Waiting, What};
 use crate::timers::Tick;
-use bytes::Bytes;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -638,31 +637,5 @@ impl Sink for Delivery<'_> {
         self.bytes += payload.as_bytes().len() as u64;
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
         batch.message(self.conn, self.now, kind, payload);
-    }
-}
-
-impl Commands {
-    fn piece_len(&self, piece: &Piece) -> usize {
-        match piece {
-            Piece::Arena(range) => range.len(),
-            Piece::Large(index) => self.large.get(*index as usize).map_or(0, Bytes::len),
-        }
-    }
-
-    fn frame_len(&self, what: &What) -> usize {
-        match what {
-            What::Small(range) => range.len(),
-            What::Large(index) => self.large.get(*index as usize).map_or(0, Bytes::len),
-            What::Close { .. } | What::Abort | What::Fence => 0,
-        }
-    }
-
-    /// A frame as one that can wait: a small one is copied, a large one shared.
-    fn frame(&self, what: &What) -> Bytes {
-        match what {
-            What::Small(range) => Bytes::copy_from_slice(self.bytes(range)),
-            What::Large(index) => self.large.get(*index as usize).cloned().unwrap_or_default(),
-            What::Close { .. } | What::Abort | What::Fence => Bytes::new(),
-        }
     }
 }

@@ -8,22 +8,18 @@
 //! of what was sent since (counted here); the latter is forgotten when the thread is done with the batch it was
 //! in. A host thus never gets more into a queue than its cap.
 
+mod commands;
+
+pub(crate) use commands::{Command, Commands, Frame, Stop, Target, What};
+
 use crate::error::SendError;
 use crate::event::ConnId;
-use bytes::Bytes;
 use std::net::{SocketAddr, TcpStream};
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
-use wsengine_proto::{Kind, Opcode, frame};
 
-/// A frame of at least this size has a buffer of its own, which a broadcast shares over all connections; smaller
-/// ones lie one after the other in an arena.
-const OWN_BUFFER_BYTES: usize = 16 * 1024;
-/// A used arena keeps this much for the next round.
-const KEPT_BYTES: usize = 1 << 20;
 /// Host calls wait for the I/O thread, never for a socket, while so much lies in its mailbox. It only bounds memory
 /// while hosts send faster than the thread's processor can take over.
 const MAX_BYTES: usize = 64 << 20;
@@ -112,90 +108,6 @@ impl Waiting {
     #[inline]
     fn plus(self, more: Waiting) -> Waiting {
         Waiting { bytes: self.bytes + more.bytes, messages: self.messages + more.messages }
-    }
-}
-
-/// What an I/O thread is told to do, in order.
-#[derive(Default)]
-pub(crate) struct Commands {
-    pub(crate) list: Vec<Command>,
-    /// Small frames and close reasons, one after the other.
-    pub(crate) arena: Vec<u8>,
-    pub(crate) large: Vec<Bytes>,
-    /// For broadcasts: who is left out.
-    pub(crate) exceptions: Vec<Vec<ConnId>>,
-    /// Accepted sockets from the thread that accepts.
-    pub(crate) sockets: Vec<(TcpStream, SocketAddr)>,
-    /// Slots of which a send was refused: they want to know when there is room.
-    pub(crate) refused: Vec<u32>,
-    /// The host has taken a batch of events that was full.
-    pub(crate) resume: bool,
-    pub(crate) stop: Option<Stop>,
-    bytes: usize,
-}
-
-/// One command.
-pub(crate) struct Command {
-    pub(crate) target: Target,
-    pub(crate) what: What,
-}
-
-/// Whom a command is for.
-#[derive(Clone, Copy)]
-pub(crate) enum Target {
-    One(ConnId),
-    /// Every open connection, less those of an entry of `exceptions`.
-    All {
-        except: Option<u32>,
-    },
-}
-
-/// What is to be done.
-#[derive(Clone)]
-pub(crate) enum What {
-    /// A frame in the arena.
-    Small(Range<usize>),
-    /// A frame of its own.
-    Large(u32),
-    /// The closing handshake; the reason lies in the arena.
-    Close { code: u16, reason: Range<usize> },
-    /// The end, at once.
-    Abort,
-    /// The host has dealt with all events up to the connection's fence; what it had to say stands before this.
-    Fence,
-}
-
-impl What {
-    /// Nothing can follow it.
-    pub(crate) fn is_ending(&self) -> bool {
-        matches!(self, What::Close { .. } | What::Abort | What::Fence)
-    }
-}
-
-/// How a server stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stop {
-    /// The close code that all connections get.
-    pub(crate) code: u16,
-    /// Time for queued messages and closing handshakes.
-    pub(crate) drain: Duration,
-}
-
-/// A frame that is encoded once, for one connection or for all.
-pub(crate) enum Frame<'a> {
-    Small { opcode: Opcode, payload: &'a [u8] },
-    Large(Bytes),
-}
-
-impl<'a> Frame<'a> {
-    pub(crate) fn new(kind: Kind, payload: &'a [u8]) -> Self {
-        let opcode = Opcode::from(kind);
-        if payload.len() < OWN_BUFFER_BYTES {
-            return Frame::Small { opcode, payload };
-        }
-        let mut frame = Vec::with_capacity(payload.len() + frame::MAX_HEADER_BYTES);
-        frame::put(&mut frame, opcode, payload);
-        Frame::Large(frame.into())
     }
 }
 
@@ -436,81 +348,10 @@ impl Mailbox {
     }
 }
 
-impl Frame<'_> {
-    /// Its bytes on the wire.
-    fn wire_len(&self) -> usize {
-        match self {
-            Frame::Small { payload, .. } => payload.len() + if payload.len() < 126 { 2 } else { 4 },
-            Frame::Large(frame) => frame.len(),
-        }
-    }
-}
-
-impl Commands {
-    fn is_empty(&self) -> bool {
-        self.list.is_empty()
-            && self.sockets.is_empty()
-            && self.refused.is_empty()
-            && !self.resume
-            && self.stop.is_none()
-    }
-
-    #[inline]
-    fn push_frame(&mut self, target: Target, frame: &Frame<'_>) {
-        let what = match frame {
-            Frame::Small { opcode, payload } => {
-                let start = self.arena.len();
-                frame::put(&mut self.arena, *opcode, payload);
-                What::Small(start..self.arena.len())
-            }
-            Frame::Large(frame) => {
-                self.large.push(frame.clone());
-                What::Large(self.large.len() as u32 - 1)
-            }
-        };
-        self.bytes += frame.wire_len();
-        self.list.push(Command { target, what });
-    }
-
-    fn except(&mut self, left_out: Vec<ConnId>) -> Option<u32> {
-        if left_out.is_empty() {
-            return None;
-        }
-        self.exceptions.push(left_out);
-        Some(self.exceptions.len() as u32 - 1)
-    }
-
-    fn store(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.arena.len();
-        self.arena.extend_from_slice(bytes);
-        start..self.arena.len()
-    }
-
-    /// The bytes of a range of the arena.
-    #[inline]
-    pub(crate) fn bytes(&self, range: &Range<usize>) -> &[u8] {
-        self.arena.get(range.clone()).unwrap_or_default()
-    }
-
-    /// Makes it ready to be filled again.
-    pub(crate) fn clear(&mut self) {
-        self.list.clear();
-        self.list.shrink_to(KEPT_BYTES / size_of::<Command>());
-        self.arena.clear();
-        self.arena.shrink_to(KEPT_BYTES);
-        self.large.clear();
-        self.exceptions.clear();
-        self.sockets.clear();
-        self.refused.clear();
-        self.resume = false;
-        self.stop = None;
-        self.bytes = 0;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wsengine_proto::Kind;
 
     fn mailbox(bytes: usize, messages: usize) -> (Mailbox, ConnId) {
         let mailbox = Mailbox::new(QueueCaps { bytes, messages });
