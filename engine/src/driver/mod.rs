@@ -1,0 +1,313 @@
+//! One open connection: its socket, its protocol state, and the task that drives it.
+//!
+//! The task reads and flushes; what the host sends is written directly by [`crate::deliver`], and only what the
+//! socket refuses waits in the outbox for the task. A connection goes through these phases: live; holding, after a
+//! breach by the peer, when the host may still answer what came before it; flushing, when the protocol is done and
+//! the last frames are on their way out; lingering, when our side is shut and the peer's end is awaited, because
+//! closing a socket with unread bytes would make the system throw away what we sent.
+
+mod ending;
+mod sending;
+
+use crate::deliver::Chain;
+use crate::event::ConnId;
+use crate::hub::{self, Hub};
+use crate::inbox::{Batch, Inbox};
+use crate::link::Seat;
+use crate::mailbox::Waiting;
+use crate::timers::Tick;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::MutexGuard;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use wsengine_proto::close::code;
+use wsengine_proto::{Connection, Kind, Limits, Payload, Sink, State};
+
+/// Reads in a row before other connections have their turn.
+const READS_PER_TURN: usize = 4;
+/// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
+/// most so much that it cannot deliver.
+const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
+
+/// The task of the connection in a slot.
+pub(crate) struct Driver(pub(crate) u32);
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let done = hub::with(|hub| {
+            hub.polled();
+            let Some(mut conn) = hub.take(self.0) else { return Poll::Ready(()) };
+            let done = conn.drive(hub, cx);
+            match done {
+                Poll::Pending => hub.put_back(conn),
+                Poll::Ready(()) => hub.remove(conn),
+            }
+            done
+        });
+        done.unwrap_or(Poll::Ready(()))
+    }
+}
+
+/// An open connection.
+pub(crate) struct Conn {
+    pub(crate) id: ConnId,
+    stream: TcpStream,
+    /// Given back when the socket is closed.
+    _seat: Seat,
+    protocol: Connection,
+    phase: Phase,
+    outbox: Outbox,
+    /// Bytes that could not be taken yet for want of room in the inbox, or that came with the handshake.
+    leftover: Vec<u8>,
+    paused: bool,
+    /// The host has been given a message, so it may have something to say.
+    has_spoken: bool,
+    /// The close frame for a breach, held until the host has answered what came before.
+    held: Vec<u8>,
+    /// A send was refused or a message dropped: the host wants to know when there is room again.
+    drain_wanted: bool,
+    dropped: u64,
+    /// When the outbox last moved.
+    progress: Duration,
+    /// Where it is entered in the timers.
+    entry: Option<Tick>,
+    waker: Option<Waker>,
+    /// Its commands in the batch at hand.
+    pub(crate) chain: Chain,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Live,
+    Holding {
+        until: Duration,
+    },
+    Flushing {
+        until: Duration,
+    },
+    Lingering {
+        until: Duration,
+        read: usize,
+    },
+    /// The socket is of no more use.
+    Over,
+}
+
+/// The outbox and what hosts were last told of it.
+#[derive(Default)]
+struct Outbox {
+    queue: crate::outbox::Outbox,
+    published: Waiting,
+}
+
+impl Conn {
+    pub(crate) fn new(
+        id: ConnId,
+        seat: Seat,
+        stream: TcpStream,
+        early: &[u8],
+        now: Duration,
+        limits: &Limits,
+    ) -> Self {
+        Conn {
+            id,
+            stream,
+            _seat: seat,
+            protocol: Connection::new(now, limits, id.as_u64(), 0),
+            phase: Phase::Live,
+            outbox: Outbox::default(),
+            leftover: early.to_vec(),
+            paused: false,
+            has_spoken: false,
+            held: Vec::new(),
+            drain_wanted: false,
+            dropped: 0,
+            progress: now,
+            entry: None,
+            waker: None,
+            chain: Chain::EMPTY,
+        }
+    }
+
+    /// Does what the socket allows. Ready: the connection is over.
+    fn drive(&mut self, hub: &mut Hub, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waker.is_none() {
+            self.waker = Some(cx.waker().clone());
+        }
+        self.flush(hub, cx);
+        if self.phase == Phase::Live && !self.leftover.is_empty() && !self.paused {
+            let mut early = std::mem::take(&mut self.leftover);
+            self.receive(hub, &mut early);
+        }
+        for _ in 0..READS_PER_TURN {
+            self.notice_end(hub);
+            let step = match self.phase {
+                Phase::Live if self.paused => Poll::Pending,
+                Phase::Live => self.read(hub, cx),
+                Phase::Holding { .. } => Poll::Pending,
+                Phase::Flushing { .. } => self.shut(hub, cx),
+                Phase::Lingering { .. } => self.linger(hub, cx),
+                Phase::Over => {
+                    self.outbox.queue = Default::default();
+                    self.publish(hub);
+                    return Poll::Ready(());
+                }
+            };
+            if step.is_pending() {
+                // What was just read may have been answered, and the answer refused by the socket.
+                self.flush(hub, cx);
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One read into the buffer that all connections of the thread share.
+    fn read(&mut self, hub: &mut Hub, cx: &mut Context<'_>) -> Poll<()> {
+        let mut buffer = std::mem::take(&mut hub.read_buffer);
+        let window = if hub.is_paused() { READ_BYTES_WHEN_FULL } else { buffer.len() };
+        let mut read = ReadBuf::new(buffer.get_mut(..window).unwrap_or_default());
+        let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut read);
+        match &outcome {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => self.receive(hub, read.filled_mut()),
+            Poll::Ready(_) => self.protocol.end_of_stream(),
+        }
+        hub.read_buffer = buffer;
+        outcome.map(|_| ())
+    }
+
+    /// Hands bytes to the protocol, its messages to the inbox, its replies to the socket.
+    fn receive(&mut self, hub: &mut Hub, bytes: &mut [u8]) {
+        let mut replies = std::mem::take(&mut hub.replies);
+        let shared = &hub.shared;
+        let link = hub.link();
+        let mut delivery =
+            Delivery { inbox: &link.inbox, batch: None, conn: self.id, now: hub.now, messages: 0, bytes: 0 };
+        let limits = &shared.settings.limits;
+        let progress = self.protocol.receive(hub.now, limits, bytes, &mut replies, &mut delivery);
+        let (messages, payload) = (delivery.messages, delivery.bytes);
+        drop(delivery);
+        if messages > 0 {
+            self.has_spoken = true;
+            link.counters.messages_in.add(messages);
+            link.counters.bytes_in.add(payload);
+            hub.announce();
+        }
+        if progress.blocked {
+            self.leftover = bytes.get(progress.consumed..).unwrap_or_default().to_vec();
+            self.paused = true;
+            hub.pause(self.id.slot());
+            // The host may be asleep with a full inbox that it was never told of.
+            hub.announce();
+        }
+        if self.has_spoken && !replies.is_empty() && self.is_breach() {
+            self.hold(hub, &replies);
+            replies.clear();
+        } else {
+            self.send_control(hub, &mut replies);
+        }
+        hub.replies = replies;
+    }
+
+    /// The inbox has room again.
+    pub(crate) fn resume(&mut self) {
+        self.paused = false;
+        self.wake();
+    }
+
+    // ---- time ----
+
+    /// An entry in the timers has come up.
+    pub(crate) fn on_timer(&mut self, hub: &mut Hub, tick: Tick) {
+        if self.entry != Some(tick) {
+            return;
+        }
+        self.entry = None;
+        match self.phase {
+            Phase::Live => self.live_timer(hub),
+            Phase::Holding { until } if hub.now >= until => self.release(hub),
+            Phase::Flushing { until } | Phase::Lingering { until, .. } if hub.now >= until => {
+                self.phase = Phase::Over;
+                self.wake();
+            }
+            _ => {}
+        }
+        self.schedule(hub);
+    }
+
+    fn live_timer(&mut self, hub: &mut Hub) {
+        let shared = hub.shared.clone();
+        let mut frames = Vec::new();
+        self.protocol.on_deadline(hub.now, &shared.settings.limits, &mut frames);
+        if *self.protocol.state() != State::Open {
+            hub.link().mailbox.closing(self.id);
+        }
+        self.send_control(hub, &mut frames);
+        if !self.outbox.queue.is_empty() && hub.now >= self.progress + shared.settings.write_stall {
+            hub.link().counters.slow_closed.add(1);
+            return self.cut(hub, code::TRY_AGAIN, "the connection takes nothing");
+        }
+        if let State::Closed(ending) = self.protocol.state() {
+            if ending.code == code::ABNORMAL {
+                hub.link().counters.dead_peers.add(1);
+            }
+            self.wake();
+        }
+    }
+
+    /// Enters the next deadline in the timers.
+    pub(crate) fn schedule(&mut self, hub: &mut Hub) {
+        let settings = &hub.shared.settings;
+        let deadline = match self.phase {
+            Phase::Live => {
+                let stall = (!self.outbox.queue.is_empty()).then(|| self.progress + settings.write_stall);
+                let protocol = self.protocol.deadline(&settings.limits);
+                [stall, protocol].into_iter().flatten().min()
+            }
+            Phase::Holding { until } | Phase::Flushing { until } | Phase::Lingering { until, .. } => {
+                Some(until)
+            }
+            Phase::Over => None,
+        };
+        hub.timers.schedule(self.id.slot(), deadline, &mut self.entry);
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// Brings the messages of one read to the inbox under one lock.
+struct Delivery<'a> {
+    inbox: &'a Inbox,
+    batch: Option<MutexGuard<'a, Batch>>,
+    conn: ConnId,
+    now: Duration,
+    messages: u64,
+    bytes: u64,
+}
+
+impl Sink for Delivery<'_> {
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
+        self.inbox.has_room(batch)
+    }
+
+    #[inline]
+    fn message(&mut self, kind: Kind, _reserved: u8, payload: Payload<'_>) {
+        self.messages += 1;
+        self.bytes += payload.as_bytes().len() as u64;
+        let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
+        batch.message(self.conn, self.now, kind, payload);
+    }
+}

@@ -1,0 +1,219 @@
+//! What a connection sends: written directly where the socket takes it, else queued under the caps.
+
+use super::{Conn, Phase};
+use crate::config::SlowConsumer;
+use crate::deliver::{self, Piece};
+use crate::hub::Hub;
+use crate::mailbox::{Commands, Target, What};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use tokio::io::AsyncWrite;
+use wsengine_proto::State;
+use wsengine_proto::close::code;
+
+/// Frames per write from the outbox.
+const SLICES: usize = 64;
+
+impl Conn {
+    /// Carries out commands of the host: messages in `frames`, already joined to `pieces`, and perhaps an ending.
+    #[inline]
+    pub(crate) fn carry_out(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
+        let holding = matches!(self.phase, Phase::Holding { .. });
+        if *self.protocol.state() != State::Open && !holding {
+            // A close frame is the last thing we send; the host hears of the end by its event.
+            return;
+        }
+        let last = frames.last().and_then(|&last| commands.list.get(last as usize));
+        let ending = last.map(|command| &command.what).filter(|what| what.is_ending());
+        let frames = frames.get(..frames.len() - usize::from(ending.is_some())).unwrap_or_default();
+        if !frames.is_empty() {
+            self.send_messages(hub, commands, frames, pieces);
+        }
+        if holding && ending.is_some() {
+            return self.release(hub);
+        }
+        match ending {
+            Some(What::Close { code, reason }) => {
+                let reason = std::str::from_utf8(commands.bytes(reason)).unwrap_or_default();
+                self.close(hub, *code, reason);
+            }
+            Some(What::Abort) => self.cut(hub, code::ABNORMAL, ""),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn send_messages(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
+        let bytes: usize = pieces.iter().map(|piece| commands.piece_len(piece)).sum();
+        let counters = &hub.link().counters;
+        counters.messages_out.add(frames.len() as u64);
+        counters.bytes_out.add(bytes as u64);
+        let mut written = 0;
+        if self.outbox.queue.is_empty() {
+            match deliver::write(&self.stream, commands, pieces) {
+                Ok(taken) if taken == bytes => return,
+                Ok(taken) => written = taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return self.broken(),
+            }
+            self.progress = hub.now;
+        }
+        self.queue_messages(hub, commands, frames, written);
+    }
+
+    /// Puts what the socket has not taken into the outbox: `written` bytes of these frames are on their way.
+    #[cold]
+    fn queue_messages(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], mut written: usize) {
+        for &frame in frames {
+            let Some(command) = commands.list.get(frame as usize) else { continue };
+            let len = commands.frame_len(&command.what);
+            if written >= len {
+                written -= len;
+                continue;
+            }
+            let begun = std::mem::take(&mut written);
+            if begun == 0 && !self.has_room(hub, len) && !self.make_room(hub, len, &command.target) {
+                if *self.protocol.state() != State::Open {
+                    break;
+                }
+                continue;
+            }
+            self.outbox.queue.push_message(commands.frame(&command.what), begun);
+        }
+        self.publish(hub);
+        self.schedule(hub);
+        self.wake();
+    }
+
+    /// Does a frame of `len` bytes fit the queue?
+    fn has_room(&self, hub: &Hub, len: usize) -> bool {
+        let settings = &hub.shared.settings;
+        let waiting = self.outbox.queue.waiting();
+        let unpublished = waiting.bytes.saturating_sub(self.outbox.published.bytes);
+        let total = hub.shared.queued_bytes.load(Ordering::Relaxed) + unpublished + len;
+        let fits = waiting.bytes == 0 || waiting.bytes + len <= settings.send_queue_bytes;
+        fits && waiting.messages < settings.send_queue_messages && total <= settings.total_queue_bytes
+    }
+
+    /// The slow-consumer policy for a frame that does not fit. True: it fits now.
+    #[cold]
+    fn make_room(&mut self, hub: &mut Hub, len: usize, target: &Target) -> bool {
+        let policy = hub.shared.settings.slow_consumer;
+        tracing::debug!(conn = %self.id, ?policy, broadcast = matches!(target, Target::All { .. }), "send queue is full");
+        let mut dropped = 0;
+        let fits = match policy {
+            SlowConsumer::Close => {
+                dropped = self.outbox.queue.drop_messages() + 1;
+                hub.link().counters.slow_closed.add(1);
+                self.close(hub, code::TRY_AGAIN, "the connection reads too slowly");
+                false
+            }
+            SlowConsumer::DropNewest => {
+                dropped += 1;
+                false
+            }
+            SlowConsumer::DropOldest => {
+                while !self.has_room(hub, len) && self.outbox.queue.drop_oldest() {
+                    dropped += 1;
+                    self.publish(hub);
+                }
+                let fits = self.has_room(hub, len);
+                dropped += u64::from(!fits);
+                fits
+            }
+        };
+        hub.link().counters.messages_dropped.add(dropped);
+        self.dropped += dropped;
+        self.drain_wanted = true;
+        fits
+    }
+
+    /// A send was refused; an event tells when there is room. There may be already.
+    pub(crate) fn want_drain(&mut self, hub: &mut Hub) {
+        self.drain_wanted = true;
+        self.tell_drain(hub);
+    }
+
+    pub(super) fn tell_drain(&mut self, hub: &mut Hub) {
+        let settings = &hub.shared.settings;
+        let waiting = self.outbox.queue.waiting();
+        let below_half = waiting.bytes <= settings.send_queue_bytes / 2
+            && waiting.messages <= settings.send_queue_messages / 2;
+        if self.drain_wanted && below_half && *self.protocol.state() == State::Open {
+            self.drain_wanted = false;
+            let dropped = std::mem::take(&mut self.dropped);
+            hub.link().inbox.lock().drain(self.id, hub.now, dropped);
+            hub.announce();
+        }
+    }
+
+    /// Sends frames of control and leaves `frames` empty.
+    pub(super) fn send_control(&mut self, hub: &mut Hub, frames: &mut Vec<u8>) {
+        if frames.is_empty() {
+            return;
+        }
+        let written = match self.outbox.queue.is_empty() {
+            true => self.stream.try_write(frames),
+            false => Ok(0),
+        };
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => self.broken(),
+            written => {
+                let written = written.unwrap_or(0);
+                if written < frames.len() {
+                    if self.outbox.queue.is_empty() {
+                        self.progress = hub.now;
+                    }
+                    self.outbox.queue.push_control(frames, written);
+                    self.publish(hub);
+                    self.schedule(hub);
+                    self.wake();
+                }
+            }
+        }
+        frames.clear();
+    }
+
+    /// Writes from the outbox until it is empty or the socket takes no more; then the socket wakes the task.
+    pub(super) fn flush(&mut self, hub: &mut Hub, cx: &mut Context<'_>) {
+        if self.outbox.queue.is_empty() || self.phase == Phase::Over {
+            return;
+        }
+        while !self.outbox.queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = self.outbox.queue.slices(&mut slices);
+            let slices = slices.get(..filled).unwrap_or_default();
+            match Pin::new(&mut self.stream).poll_write_vectored(cx, slices) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(written)) => {
+                    self.outbox.queue.advance(written);
+                    self.progress = hub.now;
+                }
+                Poll::Ready(Err(_)) => {
+                    self.broken();
+                    break;
+                }
+            }
+        }
+        self.publish(hub);
+        self.tell_drain(hub);
+    }
+
+    /// Tells hosts, and the sum over all connections, what lies in the outbox now.
+    pub(super) fn publish(&mut self, hub: &Hub) {
+        let waiting = self.outbox.queue.waiting();
+        let before = std::mem::replace(&mut self.outbox.published, waiting);
+        if waiting == before {
+            return;
+        }
+        let total = &hub.shared.queued_bytes;
+        if waiting.bytes >= before.bytes {
+            total.fetch_add(waiting.bytes - before.bytes, Ordering::Relaxed);
+        } else {
+            total.fetch_sub(before.bytes - waiting.bytes, Ordering::Relaxed);
+        }
+        hub.link().mailbox.publish(self.id, waiting);
+    }
+}
