@@ -314,11 +314,17 @@ fn register_class(name: &str, parent: *mut ClassEntry, methods: *const FunctionE
 /// The methods of a class that scripts cannot make objects of: a private constructor.
 fn no_construction() -> *const FunctionEntry {
     extern "C" fn nothing(_: &mut ExecuteData, _: &mut Zval) {}
-    let Ok((mut entry, arg_info)) = FunctionBuilder::constructor(nothing).build() else { return ptr::null() };
-    entry.flags = ffi::ZEND_ACC_PRIVATE;
-    // PHP refers to both for the life of the process.
-    Box::leak(arg_info);
-    Box::leak(Box::new([entry, FunctionEntry::end()])).as_ptr()
+    // PHP refers to the table for the life of the process.
+    static METHODS: Permanent<FunctionEntry> = Permanent::new();
+    if METHODS.get().is_null() {
+        let Ok((mut entry, arg_info)) = FunctionBuilder::constructor(nothing).build() else {
+            return ptr::null();
+        };
+        entry.flags = ffi::ZEND_ACC_PRIVATE;
+        Box::leak(arg_info);
+        METHODS.set(Box::leak(Box::new([entry, FunctionEntry::end()])).as_mut_ptr());
+    }
+    METHODS.get()
 }
 
 /// Makes the type of a registered function's parameter `array|string`, which ext-php-rs cannot say. Only for
