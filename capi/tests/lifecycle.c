@@ -158,6 +158,7 @@ static void a_stop_cuts_who_does_not_answer(void)
 
     CHECK_EQ(wsengine_stop(server, WAIT_MS), WSENGINE_OK);
     CHECK_EQ(wsengine_stop(server, 100), WSENGINE_OK);
+    CHECK(ws_receives_close(fd, 1001, ""));
     CHECK_EQ(wsengine_stop(server, WAIT_MS), WSENGINE_OK); /* takes nothing back */
     event = expect(server, WSENGINE_EVENT_CLOSE);
     CHECK_EQ(event.flags, 0);

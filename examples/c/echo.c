@@ -136,8 +136,10 @@ int main(int argc, char **argv)
     while ((n = wsengine_poll_events(server, events, 256, -1)) >= 0) { /* below 0: stopped */
         for (i = 0; i < n; i++)
             handle(&events[i]);
-        if (quit)
+        if (quit) {
+            quit = 0;
             wsengine_stop(server, 1000);
+        }
     }
     wsengine_free(server);
     return 0;
