@@ -36,7 +36,8 @@ pub(crate) fn listen(addresses: &[String]) -> Result<Vec<TcpListener>, Error> {
             if resolved.port() == 0 {
                 resolved.set_port(port.unwrap_or(0));
             }
-            let taken_by_v4 = |l: &TcpListener| l.local_addr().is_ok_and(|l| l.is_ipv4() && l.port() == resolved.port());
+            let taken_by_v4 =
+                |l: &TcpListener| l.local_addr().is_ok_and(|l| l.is_ipv4() && l.port() == resolved.port());
             match listen_on(resolved, listeners.iter().any(taken_by_v4)) {
                 Ok(listener) => {
                     port = Some(listener.local_addr().map_err(bind)?.port());

@@ -114,7 +114,13 @@ impl Hub {
 
     /// Makes a connection of a socket whose handshake has succeeded and starts its task. `early` are bytes that
     /// came in the same packet.
-    pub(crate) fn adopt(&mut self, stream: tokio::net::TcpStream, early: &[u8], request: Request, seat: Seat) {
+    pub(crate) fn adopt(
+        &mut self,
+        stream: tokio::net::TcpStream,
+        early: &[u8],
+        request: Request,
+        seat: Seat,
+    ) {
         let Some(slot) = self.free_slot() else {
             tracing::error!(max = MAX_SLOTS, "an I/O thread cannot hold more connections");
             return;

@@ -195,13 +195,17 @@ impl Server {
         connections
     }
 
-    /// Counters since the start.
+    /// Counters since the start. While another thread polls, events of the batch in its hands are not counted as
+    /// pending.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for link in &self.shared.links {
             stats.add(&link.counters);
             stats.connections += link.mailbox.open_count() as u64;
             stats.events_pending += link.inbox.lock().len() as u64;
+        }
+        if let Ok(state) = self.poll.try_lock() {
+            stats.events_pending += (state.batch.len() - state.position) as u64;
         }
         stats.handshakes = self.shared.handshakes.load(Ordering::Relaxed) as u64;
         stats.queued_bytes = self.shared.queued_bytes.load(Ordering::Relaxed) as u64;

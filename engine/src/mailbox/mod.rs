@@ -227,7 +227,9 @@ impl Mailbox {
     pub(crate) fn stop(&self, stop: Stop) {
         let mut inner = self.lock();
         inner.stopping = true;
-        inner.commands.stop = Some(stop);
+        // The first says the code, the shortest drain counts.
+        let first = *inner.commands.stop.get_or_insert(stop);
+        inner.commands.stop = Some(Stop { drain: stop.drain.min(first.drain), ..first });
         drop(inner);
         self.wake();
     }
@@ -439,6 +441,17 @@ mod tests {
             assert!(mailbox.take(&mut commands));
             commands.clear();
         }
+    }
+
+    #[test]
+    fn a_later_stop_can_only_hasten_an_earlier_one() {
+        let (mailbox, _) = mailbox(100, 10);
+        for (code, seconds) in [(1001, 20), (1011, 1), (1001, 20)] {
+            mailbox.stop(Stop { code, drain: Duration::from_secs(seconds) });
+        }
+        let mut commands = Commands::default();
+        assert!(mailbox.take(&mut commands));
+        assert_eq!(commands.stop, Some(Stop { code: 1001, drain: Duration::from_secs(1) }));
     }
 
     #[test]
