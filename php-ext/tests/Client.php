@@ -98,14 +98,21 @@ final class Client
         return null;
     }
 
-    /** Has the server ended the connection? */
+    /** Has the server ended the connection? Then this side ends it too. */
     public function ended(float $timeout = 5.0): bool
     {
         $deadline = microtime(true) + $timeout;
         while (!feof($this->socket) && microtime(true) < $deadline) {
             $this->read($deadline);
         }
-        return feof($this->socket);
+        return feof($this->socket) && fclose($this->socket);
+    }
+
+    /** Ends the connection as a browser does that the server closes: the code back, then the end. */
+    public function answerClose(int $code): void
+    {
+        $this->close($code);
+        $this->ended();
     }
 
     public static function frame(int $opcode, string $data): string

@@ -37,7 +37,7 @@ final class EnvironmentTest extends TestCase
         );
         $client = new Client($script->line(), '/the-path', ['Origin' => "http://127.0.0.1"]);
         $client->closed();
-        $client->close(1001);
+        $client->answerClose(1001);
         $script->end();
         $lines = array_filter(explode("\n", $script->errors()));
         foreach ($lines as $line) {
@@ -55,7 +55,7 @@ final class EnvironmentTest extends TestCase
         $script = new Script('echo ws_server_start("127.0.0.1:0")->address, "\n"; ws_poll_event(5.0);');
         $client = new Client($script->line());
         $client->closed();
-        $client->close(1001);
+        $client->answerClose(1001);
         self::assertSame(0, $script->end()['exit']);
         self::assertSame('', $script->errors());
     }

@@ -89,7 +89,7 @@ final class EventTest extends ServerTestCase
         [$client, $conn] = $this->connect();
         ws_server_stop(5.0);
         self::assertSame(1001, $client->closed()[0]);
-        $client->close(1001);
+        $client->answerClose(1001);
         self::assertSame([$conn, 1001], [($close = $this->next(Event::CLOSE))->conn, $close->code]);
         $this->next(Event::STOPPED);
         self::assertNull(ws_poll_event(), 'a stopped server is not waited for');

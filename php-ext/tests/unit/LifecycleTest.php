@@ -16,8 +16,7 @@ final class LifecycleTest extends TestCase
         $script = new Script(self::START . $end, ['-d', 'memory_limit=32M']);
         $client = new Client($address = $script->line());
         self::assertSame($code, $client->closed()[0] ?? null);
-        $client->close($code);
-        self::assertTrue($client->ended());
+        $client->answerClose($code);
         self::assertSame(['exit' => $exit, 'signal' => null], $script->end());
 
         $again = new Script('echo ws_server_start("' . $address . '")->address, "\n";');
@@ -74,7 +73,7 @@ final class LifecycleTest extends TestCase
         self::assertSame(1 << 20, strlen($client->expect()));
         self::assertSame('last', $client->expect());
         self::assertSame(1001, $client->closed()[0]);
-        $client->close(1001);
+        $client->answerClose(1001);
         self::assertSame(0, $script->end()['exit']);
     }
 

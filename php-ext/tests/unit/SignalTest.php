@@ -79,7 +79,7 @@ final class SignalTest extends TestCase
         $begin = microtime(true);
         $script->signal($signal);
         self::assertSame([1001, ''], $client->closed());
-        $client->close(1001);
+        $client->answerClose(1001);
         self::assertSame(['exit' => null, 'signal' => $signal], $script->end());
         self::assertLessThan(1.0, microtime(true) - $begin);
     }
@@ -137,14 +137,14 @@ final class SignalTest extends TestCase
     {
         $script = new Script(
             self::START . 'pcntl_async_signals(true); pcntl_signal(SIGINT, function () { echo "mine\n"; exit(3); });' .
-            'echo "ready\n"; ws_poll_events(1, -1);'
+            'echo "ready\n"; while (true) { ws_poll_events(1, -1); }'
         );
         $client = new Client($script->line());
         $script->line();
         $script->signal(SIGINT);
         self::assertSame('mine', $script->line());
         self::assertSame(1001, $client->closed()[0]);
-        $client->close(1001);
+        $client->answerClose(1001);
         self::assertSame(3, $script->end()['exit']);
     }
 
