@@ -50,6 +50,10 @@ extern "C" fn info(_module: *mut ModuleEntry) {
     info_table_header!("WebSocket server", "enabled");
     info_table_row!("Version", env!("CARGO_PKG_VERSION"));
     info_table_row!("Protocol", "RFC 6455, version 13");
+    info_table_row!(
+        "Interface",
+        if server::may_run_here() { "fit for servers" } else { "not fit for servers" }
+    );
     for (name, value) in server::state() {
         info_table_row!(name, value);
     }

@@ -329,12 +329,16 @@ fn release() {
     }
 }
 
-/// Other interfaces end or share the process as they please, so a server cannot live in it.
+/// Other interfaces than these end or share the process as they please, so a server cannot live in it.
+pub(crate) fn may_run_here() -> bool {
+    ["cli", "phpdbg", "embed"].contains(&zend::sapi_name().as_str())
+}
+
 fn refuse_other_interfaces() -> Outcome {
-    let sapi = zend::sapi_name();
-    if ["cli", "phpdbg", "embed"].contains(&sapi.as_str()) {
+    if may_run_here() {
         return Ok(());
     }
+    let sapi = zend::sapi_name();
     Err(Failure::Exception(
         format!(
             "ws_server_start() needs a process that lives as long as its connections, and PHP runs as \"{sapi}\" here; \

@@ -218,7 +218,7 @@ pub(crate) fn object<const N: usize>(
     fill: impl FnOnce([Slot<'_>; N]),
     slot: Slot<'_>,
 ) {
-    // SAFETY: `class` was registered by `ReadonlyClass` with N properties and no code of its own, so an object
+    // SAFETY: `class` was registered by `readonly_class` with N properties and no code of its own, so an object
     // has N slots, not initialised yet. `u2` holds the flags of a property: none, it is set.
     unsafe {
         debug_assert_eq!((*class).default_properties_count as usize, N);

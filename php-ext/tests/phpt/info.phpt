@@ -17,6 +17,7 @@ var_dump(phpversion('wsengine') === (new ReflectionExtension('wsengine'))->getVe
 WebSocket server => enabled
 Version => %d.%d.%s
 Protocol => RFC 6455, version 13
+Interface => fit for servers
 Server => none
 --
 bool(true)

@@ -17,7 +17,9 @@ final class LifecycleTest extends TestCase
         $client = new Client($address = $script->line());
         self::assertSame($code, $client->closed()[0] ?? null);
         $client->answerClose($code);
+        $begin = microtime(true);
         self::assertSame(['exit' => $exit, 'signal' => null], $script->end());
+        self::assertLessThan(0.7, microtime(true) - $begin, 'nobody is left to wait for');
 
         $again = new Script('echo ws_server_start("' . $address . '")->address, "\n";');
         self::assertSame($address, $again->line());
