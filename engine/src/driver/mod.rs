@@ -268,7 +268,11 @@ impl Conn {
         let deadline = match self.phase {
             Phase::Live => {
                 let stall = (!self.outbox.queue.is_empty()).then(|| self.progress + settings.write_stall);
-                let protocol = self.protocol.deadline(&settings.limits);
+                // A pong makes the next ping due before the end of the wait for it, and nobody enters that: so look
+                // at least as often as pings are due.
+                let interval = settings.limits.ping_interval;
+                let look = if interval.is_zero() { Duration::MAX } else { hub.now + interval };
+                let protocol = self.protocol.deadline(&settings.limits).map(|deadline| deadline.min(look));
                 [stall, protocol].into_iter().flatten().min()
             }
             Phase::Holding { until } | Phase::Flushing { until } | Phase::Lingering { until, .. } => {
