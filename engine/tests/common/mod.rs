@@ -111,7 +111,9 @@ impl Raw {
     /// All until the server closes.
     pub fn read_all(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let _ = self.0.read_to_end(&mut bytes);
+        if let Err(error) = self.0.read_to_end(&mut bytes) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "after {} bytes", bytes.len());
+        }
         bytes
     }
 
