@@ -135,7 +135,7 @@ impl Hub {
         self.announce();
         conn.schedule(self);
         if let Some(stop) = self.stopping {
-            conn.close(self, stop.code, "");
+            conn.stop(self, stop.code);
         }
         if let Some(entry) = self.slots.get_mut(slot as usize) {
             entry.conn = Some(conn);
@@ -314,7 +314,7 @@ impl Hub {
         let began = self.stopping.replace(stop).is_none();
         if began {
             std::mem::take(&mut self.handshakes).into_values().for_each(|handshake| handshake.abort());
-            self.for_each(|hub, conn| conn.close(hub, stop.code, ""));
+            self.for_each(|hub, conn| conn.stop(hub, stop.code));
         }
         tokio::task::spawn_local(async move {
             tokio::time::sleep(stop.drain).await;

@@ -86,6 +86,19 @@ fn a_second_stop_shortens_the_wait() {
 }
 
 #[test]
+fn a_peer_that_has_answered_but_does_not_hang_up_does_not_hold_up_the_stop() {
+    let server = start(&[("drain_ms", "600000"), ("close_timeout_ms", "600000")]);
+    let mut raw = Raw::open(&server);
+    poll_open(&server);
+    server.stop(None);
+    assert_eq!(raw.read_frame(), (0x88, 1001u16.to_be_bytes().to_vec()));
+    raw.send(&frame(0x88, &1001u16.to_be_bytes()));
+    // The socket stays open on this side; only the end of the stop can end the test in time.
+    rest(&server);
+    drop(raw);
+}
+
+#[test]
 fn a_host_that_has_failed_says_1011() {
     for (code, told) in [(1011, 1011), (4000, 4000), (1006, 1001), (0, 1001)] {
         let server = start(&[]);

@@ -12,6 +12,8 @@ use wsengine_proto::close::code;
 /// After a breach of the protocol the host has so long to answer the messages before it; then the close frame goes
 /// out without the answers.
 const HOLD: Duration = Duration::from_millis(250);
+/// When the server stops, a connection that has said all lingers no longer than this.
+const LINGER_AT_STOP: Duration = Duration::from_millis(250);
 /// What a peer may still send after the end before its connection is cut.
 const LINGER_BYTES: usize = 1 << 20;
 
@@ -23,6 +25,14 @@ impl Conn {
         hub.link().mailbox.closing(self.id);
         self.send_control(hub, &mut frame);
         self.schedule(hub);
+    }
+
+    /// The server stops: starts the closing handshake, or hastens what comes after it.
+    pub(crate) fn stop(&mut self, hub: &mut Hub, code: u16) {
+        if let Phase::Lingering { until, read } = self.phase {
+            self.phase = Phase::Lingering { until: until.min(hub.now + LINGER_AT_STOP), read };
+        }
+        self.close(hub, code, "");
     }
 
     /// Ends at once.
@@ -107,7 +117,9 @@ impl Conn {
         match Pin::new(&mut self.stream).poll_shutdown(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => {
-                let until = hub.now + hub.shared.settings.limits.close_timeout;
+                let close_timeout = hub.shared.settings.limits.close_timeout;
+                let linger = if hub.stopping.is_some() { LINGER_AT_STOP } else { close_timeout };
+                let until = hub.now + linger.min(close_timeout);
                 self.phase = Phase::Lingering { until, read: 0 };
                 self.schedule(hub);
             }
