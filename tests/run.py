@@ -81,9 +81,15 @@ def run(name: str, suite: Suite) -> Counts:
         failed = max(failed, 1)
     print(f"{name}: {passed} passed, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
     if failed:
-        print(f"  {status if isinstance(status, str) else f'exit status {status}'}; the end of {log}:")
-        print("\n".join(f"  | {line}" for line in output.splitlines()[-80:]), flush=True)
+        print(f"  {status if isinstance(status, str) else f'exit status {status}'}; what {log} says:")
+        print("\n".join(f"  | {line}" for line in telling(output.splitlines())), flush=True)
     return passed, failed
+
+
+def telling(lines: list[str]) -> list[str]:
+    """Each line that names a failure with those that follow it, and the end."""
+    near = {n + after for n, line in enumerate(lines) if re.search(r"FAIL|panicked at", line) for after in range(15)}
+    return [line for n, line in enumerate(lines) if n in near or n >= len(lines) - 40][-400:]
 
 
 def execute(suite: Suite, log: Path) -> int | str:
