@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     /// Bytes in the outboxes of all connections.
     pub(crate) queued_bytes: AtomicUsize,
     pub(crate) handshakes: AtomicUsize,
+    /// Events in the host's hands that it has not looked at.
+    pub(crate) held_events: AtomicUsize,
     pub(crate) seats: Seats,
 }
 
@@ -50,6 +52,7 @@ impl Shared {
             running: AtomicUsize::new(threads),
             queued_bytes: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
+            held_events: AtomicUsize::new(0),
             seats: Seats::new(&settings, open_files),
             settings,
         })

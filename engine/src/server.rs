@@ -195,7 +195,7 @@ impl Server {
         connections
     }
 
-    /// Counters since the start. While another thread polls, events of the batch in its hands are not counted as
+    /// Counters since the start. While another thread polls, all events of the batch in its hands are counted as
     /// pending.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
@@ -204,9 +204,7 @@ impl Server {
             stats.connections += link.mailbox.open_count() as u64;
             stats.events_pending += link.inbox.lock().len() as u64;
         }
-        if let Ok(state) = self.poll.try_lock() {
-            stats.events_pending += (state.batch.len() - state.position) as u64;
-        }
+        stats.events_pending += self.shared.held_events.load(Ordering::Relaxed) as u64;
         stats.handshakes = self.shared.handshakes.load(Ordering::Relaxed) as u64;
         stats.queued_bytes = self.shared.queued_bytes.load(Ordering::Relaxed) as u64;
         stats
@@ -407,6 +405,7 @@ impl Poller<'_> {
             if state.batch.was_full() {
                 link.mailbox.resume();
             }
+            self.shared.held_events.store(state.batch.len(), Ordering::Relaxed);
             if state.batch.len() > 0 {
                 return true;
             }
@@ -419,6 +418,7 @@ impl Drop for Poller<'_> {
     /// Between polls the event descriptor, if the host uses it, says whether something waits.
     fn drop(&mut self) {
         let state = &*self.state;
+        self.shared.held_events.store(state.batch.len() - state.position, Ordering::Relaxed);
         self.shared.wake.settle(|| {
             state.position < state.batch.len()
                 || state.stopped == Stopped::Due

@@ -109,6 +109,36 @@ fn one_thread_polls_at_a_time() {
 }
 
 #[test]
+fn asking_for_counters_never_keeps_the_poller_out() {
+    let server = Arc::new(start(&[]));
+    let over = Arc::new(AtomicBool::new(false));
+    let asker = {
+        let (server, over) = (server.clone(), over.clone());
+        thread::spawn(move || {
+            while !over.load(Ordering::SeqCst) {
+                server.stats();
+            }
+        })
+    };
+    for _ in 0..100_000 {
+        assert!(server.poller().is_some());
+    }
+    over.store(true, Ordering::SeqCst);
+    asker.join().unwrap();
+}
+
+#[test]
+fn events_in_the_hosts_hands_are_pending_until_it_looks_at_them() {
+    let server = start(&[]);
+    let _clients = [connect(&server), connect(&server)];
+    eventually("both events", || server.stats().events_pending == 2);
+    poll_open(&server);
+    assert_eq!(server.stats().events_pending, 1);
+    poll_open(&server);
+    assert_eq!(server.stats().events_pending, 0);
+}
+
+#[test]
 fn a_poller_that_panics_does_not_end_polling() {
     let server = start(&[]);
     let _client = connect(&server);
