@@ -85,7 +85,11 @@ enum What {
 }
 
 impl Batch {
-    /// Is there nothing for the host to take?
+    pub(crate) fn has_events(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// Is there nothing for the host to take, fences included?
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty() && self.fences.is_empty()
     }

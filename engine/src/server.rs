@@ -406,7 +406,7 @@ impl Poller<'_> {
                 link.mailbox.resume();
             }
             self.shared.held_events.store(state.batch.len(), Ordering::Relaxed);
-            if state.batch.len() > 0 {
+            if state.batch.has_events() {
                 return true;
             }
         }

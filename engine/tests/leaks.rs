@@ -24,7 +24,7 @@ fn two_hundred_servers_leave_no_descriptor_and_no_thread() {
         let conn = poll_open(&server);
         client.send(Message::text("x")).unwrap();
         let _ = server.send(conn, wsengine::Kind::Text, b"y");
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             server.stop(None);
         }
     };

@@ -7,6 +7,7 @@ use wsengine_proto::handshake::{Origin, Origins};
 /// The longest interval that an option allows: a day.
 const DAY: u64 = 86_400_000;
 
+#[allow(clippy::unit_arg)] // A row reads best when its assignment is one line.
 pub(super) const OPTIONS: &[OptionInfo] = &[
     OptionInfo {
         name: "listen",
