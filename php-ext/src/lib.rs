@@ -1,6 +1,7 @@
 //! The PHP face of wsengine: an extension that only converts, calls the engine and converts back.
 //!
 //! PHP calls in through `functions`; `server` keeps the one server of the process.
+#![allow(missing_docs)] // What `php_module` makes has none, and nothing else here is public.
 
 mod args;
 mod event;
