@@ -74,6 +74,8 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Share
         .max_buf_size(shared.settings.max_head_bytes)
         .max_headers(shared.settings.max_headers)
         .header_read_timeout(None)
+        // A peer that has said all may still be answered.
+        .half_close(true)
         .serve_connection(TokioIo::new(watched), service);
 
     let outcome = {
@@ -184,11 +186,18 @@ async fn file(request: http::Request<Incoming>, settings: &Settings) -> Response
     match ServeDir::new(root).try_call(request).await {
         Ok(response) if response.status() == StatusCode::NOT_FOUND => refused(&NO_SUCH_FILE),
         Ok(response) => response.map(|body| body.map_err(io::Error::other).boxed_unsync()),
+        Err(error) if is_about_the_path(&error) => refused(&NO_SUCH_FILE),
         Err(error) => {
             tracing::warn!(%error, "a file cannot be served");
             refused(&Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The file cannot be read."))
         }
     }
+}
+
+/// No such file, or none that may be seen: to the peer that is the same.
+fn is_about_the_path(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), InvalidFilename | NotADirectory | NotFound | PermissionDenied)
 }
 
 fn refused(refusal: &Refusal) -> Response {

@@ -316,6 +316,30 @@ fn refused_sockets_that_stay_are_counted_like_any_without_a_handshake() {
 }
 
 #[test]
+fn a_peer_that_shuts_its_side_after_its_request_is_answered() {
+    let server = start(&[]);
+    for (request, answer) in [
+        (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec(), "HTTP/1.1 426 "),
+        (b"garbage\r\n\r\n".to_vec(), "HTTP/1.1 400 "),
+        (handshake("/").into_bytes(), "HTTP/1.1 101 "),
+    ] {
+        let mut raw = Raw::connect(&server);
+        raw.send(&request);
+        raw.0.shutdown(std::net::Shutdown::Write).unwrap();
+        let got = raw.read_text();
+        assert!(got.starts_with(answer), "{got}");
+    }
+    poll_open(&server);
+    assert!(matches!(common::poll(&server), Seen::Close { code: 1006, .. }));
+    // Half a request is none.
+    let mut raw = Raw::connect(&server);
+    raw.send(b"GET / HTT");
+    raw.0.shutdown(std::net::Shutdown::Write).unwrap();
+    let got = raw.read_text();
+    assert!(got.is_empty() || got.starts_with("HTTP/1.1 400 "), "{got}");
+}
+
+#[test]
 fn a_peer_that_goes_right_after_its_handshake_opens_and_closes() {
     let host = Host::echo(&[]);
     for _ in 0..50 {
