@@ -174,6 +174,7 @@ fn when_descriptors_have_run_out() {
 }
 
 /// Serves until its standard input ends.
+#[allow(clippy::print_stdout)] // The process that started it reads it.
 fn child() {
     let server = Server::start(&config(&[("max_connections", "1000")])).unwrap();
     println!("\nlistening on {}", server.addresses()[0]);

@@ -312,10 +312,17 @@ impl Mailbox {
         }
     }
 
-    /// Publishes what lies in a connection's outbox.
+    /// Publishes what lies in a connection's outbox, when the thread has dealt with all that it has taken for it:
+    /// that must not count twice.
     pub(crate) fn publish(&self, conn: ConnId, outbox: Waiting) {
-        if let Some(slot) = self.lock().slots.get_mut(conn.slot() as usize) {
+        let mut inner = self.lock();
+        let filling = inner.batch;
+        if let Some(slot) = inner.slots.get_mut(conn.slot() as usize) {
             slot.outbox = outbox;
+            slot.sent_before = Waiting::default();
+            if slot.batch < filling {
+                slot.sent = Waiting::default();
+            }
         }
     }
 
@@ -400,6 +407,21 @@ mod tests {
         assert_eq!(send(&mailbox, conn, &[0; 60]), Err(SendError::QueueFull));
         assert_eq!(send(&mailbox, conn, &[0; 10]), Ok(()));
         assert_eq!(send(&mailbox, conn, &[0; 10]), Err(SendError::QueueFull));
+    }
+
+    #[test]
+    fn what_has_come_into_the_outbox_is_not_counted_twice() {
+        let (mailbox, conn) = mailbox(100, 10);
+        let mut commands = Commands::default();
+        send(&mailbox, conn, &[0; 30]).unwrap();
+        assert!(mailbox.take(&mut commands));
+        send(&mailbox, conn, &[0; 10]).unwrap();
+        mailbox.publish(conn, Waiting { bytes: 32, messages: 1 });
+        assert_eq!(mailbox.waiting(conn), Some(Waiting { bytes: 44, messages: 2 }));
+        commands.clear();
+        assert!(mailbox.take(&mut commands));
+        mailbox.publish(conn, Waiting { bytes: 44, messages: 2 });
+        assert_eq!(mailbox.waiting(conn), Some(Waiting { bytes: 44, messages: 2 }));
     }
 
     #[test]
