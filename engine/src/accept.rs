@@ -76,7 +76,7 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut reported = None;
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
-        let full = shared.handshakes.load(Ordering::Relaxed) >= http::MAX_SOCKETS;
+        let full = shared.handshakes.load(Ordering::Relaxed) >= shared.max_sockets;
         if full || shared.links.iter().any(|link| !link.inbox.has_room_to_open()) {
             tokio::time::sleep(BREATH).await;
             continue;

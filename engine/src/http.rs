@@ -48,10 +48,9 @@ const HEAD_TOO_LARGE: Refusal = Refusal::new(
     "The request's head is too large or has too many headers.",
 );
 
-/// Sockets that are no connections yet, of all threads. With so many no more are accepted, and those that do not
-/// get on have [`PATIENCE_WHEN_FULL`] instead of the option `handshake_timeout_ms`: a thousand silent sockets keep
-/// nobody out for longer than that, and a burst of handshakes just queues.
-pub(crate) const MAX_SOCKETS: usize = 1_024;
+/// With as many sockets as [`Shared::max_sockets`] that are no connections yet no more are accepted, and those that
+/// do not get on have so long instead of the option `handshake_timeout_ms`: a thousand silent sockets keep nobody
+/// out for longer than that, and a burst of handshakes just queues.
 const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
 /// How long a peer may take to close after its last answer, and what it may still send.
 const LINGER: Duration = Duration::from_secs(1);
@@ -248,7 +247,7 @@ fn log_handshake(request: &http::Request<Incoming>, peer: SocketAddr, answer: Re
     );
 }
 
-/// One of [`MAX_SOCKETS`], until it is dropped.
+/// One of [`Shared::max_sockets`], until it is dropped.
 struct Counted(Arc<Shared>);
 
 impl Counted {
@@ -288,7 +287,7 @@ impl Progress {
 
     fn is_too_slow(&self, shared: &Shared) -> bool {
         let timeout = shared.settings.handshake_timeout;
-        let full = shared.handshakes.load(Ordering::Relaxed) >= MAX_SOCKETS;
+        let full = shared.handshakes.load(Ordering::Relaxed) >= shared.max_sockets;
         let since = if self.answering.get() { self.moved.get() } else { self.began.get() };
         since.elapsed() >= timeout
             || (full

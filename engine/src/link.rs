@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     /// Bytes in the outboxes of all connections.
     pub(crate) queued_bytes: AtomicUsize,
     pub(crate) handshakes: AtomicUsize,
+    /// How many of them there may be.
+    pub(crate) max_sockets: usize,
     /// Events in the host's hands that it has not looked at.
     pub(crate) held_events: AtomicUsize,
     pub(crate) seats: Seats,
@@ -52,6 +54,7 @@ impl Shared {
             running: AtomicUsize::new(threads),
             queued_bytes: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
+            max_sockets: max_sockets(open_files),
             held_events: AtomicUsize::new(0),
             seats: Seats::new(&settings, open_files),
             settings,
@@ -138,8 +141,16 @@ impl HostWake {
     }
 }
 
-/// Descriptors kept back from connections: listeners, files, the host's own.
+/// Descriptors kept back from connections and from sockets that are to become some: listeners, files, the host's
+/// own.
 const RESERVED_FILES: usize = 64;
+/// Sockets that are no connections yet, of all threads, where there are descriptors enough.
+const MAX_SOCKETS: usize = 1_024;
+
+/// Where descriptors are few they must not run out before it shows that there are too many of such sockets.
+fn max_sockets(open_files: usize) -> usize {
+    (open_files / 4).clamp(1, MAX_SOCKETS)
+}
 
 /// A place among those that may be connected. It is taken with the 101 and given back when this is dropped.
 pub(crate) struct Seat {
@@ -170,7 +181,7 @@ pub(crate) struct Seats {
 
 impl Seats {
     fn new(settings: &Settings, open_files: usize) -> Self {
-        let allowed = open_files.saturating_sub(RESERVED_FILES).max(1);
+        let allowed = open_files.saturating_sub(RESERVED_FILES + max_sockets(open_files)).max(1);
         let max = match settings.max_connections {
             0 => allowed,
             max => max,
@@ -253,7 +264,7 @@ mod tests {
 
     #[test]
     fn without_a_number_the_limit_of_open_files_counts() {
-        assert_eq!(seats("0", "0").max, 1_024 - RESERVED_FILES);
+        assert_eq!(seats("0", "0").max, 1_024 - RESERVED_FILES - 256);
     }
 
     #[test]

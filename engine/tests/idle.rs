@@ -5,12 +5,12 @@ mod common;
 
 use common::{Raw, Seen, config, eventually, frame, poll_open, start};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wsengine::{Kind, Server};
 
 /// How long a state is watched, and what a thread may run in it: pings, timers, and the end of what came before.
@@ -135,47 +135,86 @@ fn while_it_drains() {
     });
 }
 
-/// The name of the test below, which runs itself again as a process of few descriptors.
-const CHILD: &str = "when_descriptors_have_run_out";
+/// A server in a process of its own with few descriptors.
+struct Poor {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    address: String,
+}
+
+impl Poor {
+    /// Runs the test `name` again, which has to call [`serve`] then.
+    fn start(name: &str) -> Poor {
+        let mut process = Command::new("sh")
+            .args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(CHILD, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut poor = Poor { process, lines, address: String::new() };
+        poor.address = poor.line_after("listening on");
+        poor
+    }
+
+    fn line_after(&mut self, word: &str) -> String {
+        let line = self.lines.by_ref().map(Result::unwrap).find(|line| line.contains(word));
+        line.unwrap_or_else(|| panic!("no {word}")).split_once(word).unwrap().1.trim().to_owned()
+    }
+
+    fn connect(&self, request: &str) -> Raw {
+        let mut raw = Raw(TcpStream::connect(&self.address).unwrap());
+        raw.0.set_read_timeout(Some(common::PATIENCE)).unwrap();
+        raw.send(request.as_bytes());
+        raw
+    }
+
+    fn end(mut self) {
+        drop(self.process.stdin.take());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+/// Set in a process that was started by [`Poor`].
+const CHILD: &str = "WSENGINE_TEST_CHILD";
 
 #[test]
 fn when_descriptors_have_run_out() {
-    if std::env::var_os("WSENGINE_TEST_CHILD").is_some() {
-        return child();
+    if std::env::var_os(CHILD).is_some() {
+        return serve();
     }
-    let mut child = Command::new("sh")
-        .args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", CHILD, "--nocapture"])
-        .env("WSENGINE_TEST_CHILD", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let process = child.id().to_string();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut line_after = |word: &str| {
-        let line = lines.by_ref().find(|line| line.contains(word)).unwrap_or_else(|| panic!("no {word}"));
-        line.split_once(word).unwrap().1.trim().to_owned()
-    };
-    let address = line_after("listening on");
-    let many: Vec<_> = (0..150).map(|_| TcpStream::connect(&address).unwrap()).collect();
-    let error = line_after("error:");
+    let mut poor = Poor::start("when_descriptors_have_run_out");
+    let many: Vec<_> = (0..150).map(|_| poor.connect(&common::handshake("/"))).collect();
+    let error = poor.line_after("error:");
     assert!(error.contains("cannot be accepted"), "{error}");
-    assert_rests(&process, "no descriptors");
+    assert_rests(&poor.process.id().to_string(), "no descriptors");
     // Those that hold them go, and good clients get in.
     drop(many);
-    let mut raw = Raw(TcpStream::connect(&address).unwrap());
-    raw.0.set_read_timeout(Some(common::PATIENCE)).unwrap();
-    raw.send(common::handshake("/").as_bytes());
-    assert!(raw.read_head().starts_with("HTTP/1.1 101 "));
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
+    assert!(poor.connect(&common::handshake("/")).read_head().starts_with("HTTP/1.1 101 "));
+    poor.end();
+}
+
+#[test]
+fn where_descriptors_are_few_silent_sockets_keep_nobody_out() {
+    if std::env::var_os(CHILD).is_some() {
+        return serve();
+    }
+    let poor = Poor::start("where_descriptors_are_few_silent_sockets_keep_nobody_out");
+    let silent: Vec<_> = (0..80).map(|_| poor.connect("")).collect();
+    // They would have ten seconds each if there were descriptors enough.
+    let begin = Instant::now();
+    assert!(poor.connect(&common::handshake("/")).read_head().starts_with("HTTP/1.1 101 "));
+    assert!(begin.elapsed() < Duration::from_secs(9), "{:?}", begin.elapsed());
+    drop(silent);
+    poor.end();
 }
 
 /// Serves until its standard input ends.
 #[allow(clippy::print_stdout)] // The process that started it reads it.
-fn child() {
+fn serve() {
     let server = Server::start(&config(&[("max_connections", "1000")])).unwrap();
     println!("\nlistening on {}", server.addresses()[0]);
     thread::scope(|scope| {
