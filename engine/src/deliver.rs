@@ -78,8 +78,10 @@ impl Hub {
         plan.broadcasts.clear();
         plan.touched.clear();
         self.plan = plan;
-        for slot in std::mem::take(&mut commands.refused) {
-            if let Some(mut conn) = self.take(slot) {
+        for id in std::mem::take(&mut commands.refused) {
+            if self.get_mut(id).is_some()
+                && let Some(mut conn) = self.take(id.slot())
+            {
                 conn.want_drain(self);
                 self.put_back(conn);
             }

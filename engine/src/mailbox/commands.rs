@@ -24,8 +24,8 @@ pub(crate) struct Commands {
     pub(crate) exceptions: Vec<Vec<ConnId>>,
     /// Accepted sockets from the thread that accepts.
     pub(crate) sockets: Vec<(TcpStream, SocketAddr)>,
-    /// Slots of which a send was refused: they want to know when there is room.
-    pub(crate) refused: Vec<u32>,
+    /// Connections for which a send was refused: the host wants to know when there is room.
+    pub(crate) refused: Vec<ConnId>,
     /// The host has taken a batch of events that was full.
     pub(crate) resume: bool,
     pub(crate) stop: Option<Stop>,

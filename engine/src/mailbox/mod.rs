@@ -141,7 +141,7 @@ impl Mailbox {
         if (bytes > 0 && bytes + len > self.caps.bytes) || messages >= self.caps.messages {
             if !slot.refused {
                 slot.refused = true;
-                inner.commands.refused.push(conn.slot());
+                inner.commands.refused.push(conn);
             }
             drop(guard);
             self.wake();
@@ -274,8 +274,8 @@ impl Mailbox {
         }
         std::mem::swap(&mut inner.commands, commands);
         inner.batch += 1;
-        for &slot in &commands.refused {
-            if let Some(slot) = inner.slots.get_mut(slot as usize) {
+        for conn in &commands.refused {
+            if let Some(slot) = inner.slots.get_mut(conn.slot() as usize) {
                 slot.refused = false;
             }
         }
@@ -382,7 +382,7 @@ mod tests {
 
         let mut commands = Commands::default();
         assert!(mailbox.take(&mut commands));
-        assert_eq!((commands.list.len(), commands.refused.as_slice()), (2, &[0][..]));
+        assert_eq!((commands.list.len(), commands.refused.as_slice()), (2, &[conn][..]));
         // Taken is not done: the thread may still find that the socket takes nothing.
         assert_eq!(send(&mailbox, conn, b"3"), Err(SendError::QueueFull));
         commands.clear();
