@@ -19,7 +19,10 @@ fn readable(fd: RawFd, time: Duration) -> bool {
 }
 
 fn wait(server: &Server, timeout: Option<Duration>) -> Wait {
-    server.poller().expect("nobody else polls").wait(timeout, || false)
+    let begin = Instant::now();
+    let wait = server.poller().expect("nobody else polls").wait(timeout, || false);
+    assert!(begin.elapsed() < PATIENCE, "{wait:?} was due, but nobody was woken");
+    wait
 }
 
 /// Takes all that is there, echoes messages, and says how many there were.

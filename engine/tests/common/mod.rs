@@ -199,7 +199,10 @@ impl std::fmt::Debug for Data {
 
 /// Takes the next event, on the caller's thread.
 pub fn poll(server: &Server) -> Seen {
-    poll_within(server, PATIENCE).expect("no event came")
+    let begin = Instant::now();
+    let seen = poll_within(server, PATIENCE).expect("no event came");
+    assert!(begin.elapsed() < PATIENCE, "{seen:?} was there, but nobody was woken");
+    seen
 }
 
 pub fn poll_within(server: &Server, time: Duration) -> Option<Seen> {
