@@ -75,6 +75,8 @@ pub(crate) struct Hub {
 struct Slot {
     conn: Option<Box<Conn>>,
     generation: u64,
+    /// The host has heard of its opening but not of its end.
+    known: bool,
 }
 
 impl Hub {
@@ -127,6 +129,7 @@ impl Hub {
         };
         let Some(entry) = self.slots.get_mut(slot as usize) else { return };
         entry.generation += 1;
+        entry.known = true;
         let id = ConnId::new(self.thread, slot, entry.generation);
         let mut conn = Box::new(Conn::new(id, seat, stream, early, self.now, &self.shared.settings.limits));
         self.link().mailbox.opened(id);
@@ -153,7 +156,7 @@ impl Hub {
             return Some(slot);
         }
         (self.slots.len() < MAX_SLOTS).then(|| {
-            self.slots.push(Slot { conn: None, generation: 0 });
+            self.slots.push(Slot { conn: None, generation: 0, known: false });
             self.slots.len() as u32 - 1
         })
     }
@@ -171,9 +174,38 @@ impl Hub {
         }
     }
 
+    /// Tells the host of the end of a connection, once.
+    pub(crate) fn tell_close(&mut self, id: ConnId, code: u16, reason: &str, clean: bool) {
+        let slot = self.slots.get_mut(id.slot() as usize);
+        if !slot.is_some_and(|slot| std::mem::take(&mut slot.known)) {
+            return;
+        }
+        let link = self.link();
+        link.mailbox.closed(id);
+        link.inbox.lock().close(id, self.now, code, reason, clean);
+        link.counters.closed.add(1);
+        tracing::debug!(conn = %id, code, reason, clean, "closed");
+        self.announce();
+    }
+
+    /// The task of a connection has panicked, which only a fault of ours can make it do. That connection is lost,
+    /// and nothing else.
+    pub(crate) fn lose(&mut self, slot: u32) {
+        let Some(generation) = self.slots.get(slot as usize).map(|slot| slot.generation) else { return };
+        let id = ConnId::new(self.thread, slot, generation);
+        tracing::error!(conn = %id, "internal error, please report it; the connection is lost");
+        self.tell_close(id, code::INTERNAL, "internal error", false);
+        self.read_buffer.resize(READ_BUFFER_BYTES, 0);
+        self.vacate(slot);
+    }
+
     /// Forgets a connection that was taken out: its socket is closed, its slot free.
     pub(crate) fn remove(&mut self, conn: Box<Conn>) {
-        self.free.push(conn.id.slot());
+        self.vacate(conn.id.slot());
+    }
+
+    fn vacate(&mut self, slot: u32) {
+        self.free.push(slot);
         self.open -= 1;
         if self.open == 0 && self.stopping.is_some() {
             self.wake_root();

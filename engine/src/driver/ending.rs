@@ -69,20 +69,15 @@ impl Conn {
 
     fn tell_end(&mut self, hub: &mut Hub) {
         let State::Closed(ending) = self.protocol.state() else { return };
-        let link = hub.link();
-        link.mailbox.closed(self.id);
-        link.inbox.lock().close(self.id, hub.now, ending.code, &ending.reason, ending.clean);
-        link.counters.closed.add(1);
+        hub.tell_close(self.id, ending.code, &ending.reason, ending.clean);
         if !ending.clean && matches!(ending.code, code::PROTOCOL_ERROR | 1007..=1009) {
-            link.counters.violations.add(1);
+            hub.link().counters.violations.add(1);
         }
-        tracing::debug!(conn = %self.id, code = ending.code, reason = %ending.reason, clean = ending.clean, "closed");
         self.phase = match ending.code {
             code::ABNORMAL => Phase::Over,
             _ => Phase::Flushing { until: hub.now + hub.shared.settings.limits.close_timeout },
         };
         self.leftover = Vec::new();
-        hub.announce();
         self.schedule(hub);
     }
 

@@ -39,6 +39,7 @@ impl Future for Driver {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let on_panic = OnPanic(self.0);
         let done = hub::with(|hub| {
             hub.polled();
             let Some(mut conn) = hub.take(self.0) else { return Poll::Ready(()) };
@@ -49,7 +50,17 @@ impl Future for Driver {
             }
             done
         });
+        std::mem::forget(on_panic);
         done.unwrap_or(Poll::Ready(()))
+    }
+}
+
+/// Dropped only while a panic of the task in this slot unwinds; by then the hub can be reached again.
+struct OnPanic(u32);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        hub::with(|hub| hub.lose(self.0));
     }
 }
 
@@ -185,6 +196,8 @@ impl Conn {
 
     /// Hands bytes to the protocol, its messages to the inbox, its replies to the socket.
     fn receive(&mut self, hub: &mut Hub, bytes: &mut [u8]) {
+        #[cfg(test)]
+        tests::panic_if_asked(bytes);
         let mut replies = std::mem::take(&mut hub.replies);
         let shared = &hub.shared;
         let link = hub.link();
@@ -313,5 +326,69 @@ impl Sink for Delivery<'_> {
         self.bytes += payload.as_bytes().len() as u64;
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
         batch.message(self.conn, self.now, kind, payload);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Config, ConnId, EventBody, Server, Wait};
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    /// An unmasked frame of a reserved opcode: what no test but the one below sends.
+    const PANIC: &[u8] = b"\x8fpanic in a test";
+
+    pub(super) fn panic_if_asked(bytes: &[u8]) {
+        assert_ne!(bytes, PANIC);
+    }
+
+    fn open(server: &Server) -> TcpStream {
+        let mut stream = TcpStream::connect(&server.addresses()[0]).unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        stream
+    }
+
+    fn poll(server: &Server) -> (Option<ConnId>, Option<u16>) {
+        let mut poller = server.poller().unwrap();
+        assert_eq!(poller.wait(Some(Duration::from_secs(20)), || false), Wait::Events);
+        let event = poller.next().unwrap();
+        let code = if let EventBody::Close { code, .. } = event.body { Some(code) } else { None };
+        (event.conn, code)
+    }
+
+    #[test]
+    fn a_panic_in_one_connection_is_the_end_of_that_one_only() {
+        let mut config = Config::new();
+        config.set("listen", "127.0.0.1:0").unwrap();
+        config.set("io_threads", "1").unwrap();
+        let server = Server::start(&config).unwrap();
+        let mut doomed = open(&server);
+        let (lost, _) = poll(&server);
+        let mut other = open(&server);
+        poll(&server);
+
+        doomed.write_all(PANIC).unwrap();
+        assert_eq!(poll(&server), (lost, Some(1011)));
+        assert_eq!(doomed.read(&mut [0]).unwrap_or(0), 0, "its socket is closed");
+        // A ping with an empty payload, masked, and its pong.
+        other.write_all(&[0x89, 0x80, 0, 0, 0, 0]).unwrap();
+        let mut pong = [0; 2];
+        other.read_exact(&mut pong).unwrap();
+        assert_eq!(pong, [0x8a, 0]);
+        assert_eq!(server.stats().connections, 1);
+        open(&server);
+        server.stop(Some(Duration::ZERO));
+        while !server.is_stopped() {
+            std::thread::yield_now();
+        }
     }
 }
