@@ -56,6 +56,8 @@ impl Hub {
         let mut commands = std::mem::take(&mut self.commands);
         let any = self.link().mailbox.take(&mut commands);
         if any {
+            // A timeout that begins with a command must not be cut short by the time the thread was kept from it.
+            self.now = self.shared.now();
             self.carry_out(&mut commands);
             commands.clear();
         }
