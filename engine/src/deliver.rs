@@ -166,7 +166,13 @@ impl Plan {
                 _ if own == NONE => return,
                 _ => {
                     self.frames.push(own);
-                    if commands.list.get(own as usize).is_some_and(|command| command.what.is_ending()) {
+                    if is_ending(commands, own) {
+                        // Of a close and an abort in one batch the abort counts.
+                        while let Some(next) = self.next.get(own as usize).filter(|next| **next != NONE) {
+                            own = *next;
+                        }
+                        self.frames.pop();
+                        self.frames.push(own);
                         return;
                     }
                     own = self.next.get(own as usize).copied().unwrap_or(NONE);
@@ -199,6 +205,10 @@ impl Commands {
             Piece::Large(index) => self.large.get(*index as usize).map_or(0, Bytes::len),
         }
     }
+}
+
+fn is_ending(commands: &Commands, command: u32) -> bool {
+    commands.list.get(command as usize).is_some_and(|command| command.what.is_ending())
 }
 
 fn is_excepted(commands: &Commands, broadcast: u32, id: ConnId) -> bool {

@@ -145,7 +145,8 @@ impl Server {
         self.mailbox(conn)?.close(conn, code, reason)
     }
 
-    /// Cuts a connection at once, without a closing handshake. Its close event (1006) follows.
+    /// Cuts a connection at once, without a closing handshake, also one that is closing. Its close event follows; the
+    /// code is 1006, or the one of a close frame that was sent before.
     ///
     /// # Errors
     /// [`SendError::Gone`].

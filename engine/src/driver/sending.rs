@@ -20,13 +20,16 @@ impl Conn {
     /// Carries out commands of the host: messages in `frames`, already joined to `pieces`, and perhaps an ending.
     #[inline]
     pub(crate) fn carry_out(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
+        let last = frames.last().and_then(|&last| commands.list.get(last as usize));
+        let ending = last.map(|command| &command.what).filter(|what| what.is_ending());
         let holding = matches!(self.phase, Phase::Holding { .. });
         if *self.protocol.state() != State::Open && !holding {
             // A close frame is the last thing we send; the host hears of the end by its event.
+            if let Some(What::Abort) = ending {
+                self.cut(hub, code::ABNORMAL, "");
+            }
             return;
         }
-        let last = frames.last().and_then(|&last| commands.list.get(last as usize));
-        let ending = last.map(|command| &command.what).filter(|what| what.is_ending());
         let frames = frames.get(..frames.len() - usize::from(ending.is_some())).unwrap_or_default();
         if !frames.is_empty() {
             self.send_messages(hub, commands, frames, pieces);

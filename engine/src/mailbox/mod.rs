@@ -61,6 +61,8 @@ struct Inner {
 struct Slot {
     /// 0: none is open here.
     conn: u64,
+    /// The connection whose slot it is until its very end; from the first word of a close on it is open no more.
+    owner: u64,
     /// What lies in its outbox.
     outbox: Waiting,
     /// What was sent in `batch`, and in the one before it: the thread deals with one while the next is filled.
@@ -177,21 +179,25 @@ impl Mailbox {
 
     /// Queues the closing handshake for one connection; nothing can be sent to it any more.
     pub(crate) fn close(&self, conn: ConnId, code: u16, reason: &str) -> Result<(), SendError> {
-        self.last_command(conn, |commands| What::Close { code, reason: commands.store(reason.as_bytes()) })
-    }
-
-    /// Queues the end of one connection.
-    pub(crate) fn abort(&self, conn: ConnId) -> Result<(), SendError> {
-        self.last_command(conn, |_| What::Abort)
-    }
-
-    fn last_command(&self, conn: ConnId, what: impl FnOnce(&mut Commands) -> What) -> Result<(), SendError> {
         let mut inner = self.lock();
         if !self.leaves(&mut inner, conn) {
             return Err(SendError::Gone);
         }
-        let what = what(&mut inner.commands);
+        let what = What::Close { code, reason: inner.commands.store(reason.as_bytes()) };
         inner.commands.list.push(Command { target: Target::One(conn), what });
+        drop(inner);
+        self.wake();
+        Ok(())
+    }
+
+    /// Queues the end of one connection, also of one that is closing.
+    pub(crate) fn abort(&self, conn: ConnId) -> Result<(), SendError> {
+        let mut inner = self.lock();
+        if inner.slots.get(conn.slot() as usize).is_none_or(|slot| slot.owner != conn.as_u64()) {
+            return Err(SendError::Gone);
+        }
+        self.leaves(&mut inner, conn);
+        inner.commands.list.push(Command { target: Target::One(conn), what: What::Abort });
         drop(inner);
         self.wake();
         Ok(())
@@ -293,7 +299,7 @@ impl Mailbox {
             inner.slots.resize(index + 1, Slot::default());
         }
         if let Some(slot) = inner.slots.get_mut(index) {
-            *slot = Slot { conn: conn.as_u64(), ..Slot::default() };
+            *slot = Slot { conn: conn.as_u64(), owner: conn.as_u64(), ..Slot::default() };
         }
         self.open.fetch_add(1, Ordering::Relaxed);
     }
@@ -430,7 +436,9 @@ mod tests {
         assert_eq!(mailbox.close(conn, 1000, "bye"), Ok(()));
         assert_eq!(send(&mailbox, conn, b"late"), Err(SendError::Gone));
         assert_eq!(mailbox.close(conn, 1000, "again"), Err(SendError::Gone));
+        assert_eq!(mailbox.abort(conn), Ok(()), "what is closing can still be cut");
         mailbox.closed(conn);
+        assert_eq!(mailbox.abort(conn), Err(SendError::Gone));
         let next = ConnId::new(0, 0, 2);
         mailbox.opened(next);
         assert_eq!(send(&mailbox, conn, b"late"), Err(SendError::Gone));
