@@ -432,7 +432,8 @@ int wsengine_broadcast_except(const wsengine_t *server, uint64_t except, int kin
 int wsengine_close(const wsengine_t *server, uint64_t conn, uint16_t code, const char *reason);
 
 /**
- * Cuts a connection without a closing handshake; what is queued is lost. The CLOSE event (1006) follows.
+ * Cuts a connection without a closing handshake, also one that is closing; what is queued is lost. The CLOSE event
+ * follows; its code is 1006, or that of a close frame that was sent before.
  */
 int wsengine_abort(const wsengine_t *server, uint64_t conn);
 

@@ -76,7 +76,8 @@ pub unsafe extern "C" fn wsengine_close(
     })
 }
 
-/// Cuts a connection without a closing handshake; what is queued is lost. The CLOSE event (1006) follows.
+/// Cuts a connection without a closing handshake, also one that is closing; what is queued is lost. The CLOSE event
+/// follows; its code is 1006, or that of a close frame that was sent before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_abort(server: *const wsengine_t, conn: u64) -> c_int {
     call(|| {
