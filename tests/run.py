@@ -32,6 +32,9 @@ class Suite:
 
 
 def main() -> int:
+    # A shell ignores SIGINT for what it runs in the background, and children inherit that: the tests that
+    # press Ctrl-C would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     suites = all_suites()
     names = sys.argv[1:] or list(suites)
     if unknown := [name for name in names if name not in suites]:
