@@ -62,7 +62,8 @@ counters! {
     messages_out,
     /// Bytes of these messages on the wire.
     bytes_out,
-    /// Messages that the slow-consumer policy left out.
+    /// Messages that the slow-consumer policy left out, or threw away when it closed the connection. Those that were
+    /// in a send queue before are among the messages out as well.
     messages_dropped,
     /// Connections that were closed because they read too slowly.
     slow_closed,

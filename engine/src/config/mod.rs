@@ -25,12 +25,23 @@ pub struct OptionInfo {
     apply: fn(&mut Settings, &str) -> Option<()>,
 }
 
-/// What happens to a connection whose send queue is full when a broadcast or publish reaches it.
+/// What happens to a connection whose send queue is full when a broadcast reaches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SlowConsumer {
     Close,
     DropNewest,
     DropOldest,
+}
+
+impl SlowConsumer {
+    /// The option's word for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            SlowConsumer::Close => "close",
+            SlowConsumer::DropNewest => "drop_newest",
+            SlowConsumer::DropOldest => "drop_oldest",
+        }
+    }
 }
 
 /// All options as the engine uses them.

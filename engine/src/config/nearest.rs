@@ -2,11 +2,29 @@
 
 use super::table::OPTIONS;
 
+/// What other servers call it.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("address", "listen"),
+    ("host", "listen"),
+    ("port", "listen"),
+    ("document_root", "static_root"),
+    ("root", "static_root"),
+    ("max_clients", "max_connections"),
+    ("max_payload", "max_message_bytes"),
+    ("protocols", "subprotocols"),
+    ("threads", "io_threads"),
+    ("timeout", "idle_timeout_ms"),
+    ("debug", "log_level"),
+];
+
 /// The text for a name that is not in the table.
 pub(super) fn unknown(name: &str) -> String {
+    if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name) {
+        return format!("unknown option \"{name}\"; here it is \"{here}\"");
+    }
     let nearest = OPTIONS.iter().map(|option| (distance(name, option.name), option.name)).min();
     match nearest {
-        Some((distance, nearest)) if distance <= name.len().max(3) / 2 => {
+        Some((distance, nearest)) if distance <= name.len().max(3) / 3 => {
             format!("unknown option \"{name}\"; did you mean \"{nearest}\"?")
         }
         _ => {
@@ -39,6 +57,14 @@ fn distance(from: &str, to: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_other_servers_are_understood() {
+        assert_eq!(unknown("port"), "unknown option \"port\"; here it is \"listen\"");
+        for (_, here) in ELSEWHERE {
+            assert!(OPTIONS.iter().any(|option| option.name == *here), "{here}");
+        }
+    }
 
     #[test]
     fn letters_between_words() {

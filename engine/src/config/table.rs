@@ -11,14 +11,14 @@ const DAY: u64 = 86_400_000;
 pub(super) const OPTIONS: &[OptionInfo] = &[
     OptionInfo {
         name: "listen",
-        allowed: "host:port or [IPv6]:port, or several of them separated by commas; port 0 picks a free one",
+        allowed: "host:port or [IPv6]:port, or several different ones separated by commas; port 0 picks a free one",
         default: "127.0.0.1:8080",
-        doc: "Where to listen. The host 0 or 0.0.0.0 means every IPv4 address of the machine, [::] every address.",
+        doc: "Where to listen. The host 0, * or 0.0.0.0 means every IPv4 address of the machine, [::] every address.",
         apply: |s, v| Some(s.listen = listen_addresses(v)?),
     },
     OptionInfo {
         name: "io_threads",
-        allowed: "a whole number from 0 to 4; 0 means one less than there are cores, at least 1",
+        allowed: "a whole number from 0 to 4; 0 means one less than there are cores, at least 1 and at most 4",
         default: "0",
         doc: "Threads that do the network's work.",
         apply: |s, v| Some(s.io_threads = number(v, 0, 4)?),
@@ -128,12 +128,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         doc: "What a broadcast does to a connection whose send queue is full: close it with 1013, leave the new \
               message out, or leave out the oldest ones that wait.",
         apply: |s, v| {
-            s.slow_consumer = match v {
-                "close" => SlowConsumer::Close,
-                "drop_newest" => SlowConsumer::DropNewest,
-                "drop_oldest" => SlowConsumer::DropOldest,
-                _ => return None,
-            };
+            let policies = [SlowConsumer::Close, SlowConsumer::DropNewest, SlowConsumer::DropOldest];
+            s.slow_consumer = policies.into_iter().find(|policy| policy.name() == v)?;
             Some(())
         },
     },

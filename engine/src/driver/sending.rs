@@ -50,13 +50,10 @@ impl Conn {
     #[inline]
     fn send_messages(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
         let bytes: usize = pieces.iter().map(|piece| commands.piece_len(piece)).sum();
-        let counters = &hub.link().counters;
-        counters.messages_out.add(frames.len() as u64);
-        counters.bytes_out.add(bytes as u64);
         let mut written = 0;
         if self.outbox.queue.is_empty() {
             match deliver::write(&self.stream, commands, pieces) {
-                Ok(taken) if taken == bytes => return,
+                Ok(taken) if taken == bytes => return count_sent(hub, frames.len(), bytes),
                 Ok(taken) => written = taken,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return self.broken(),
@@ -69,11 +66,14 @@ impl Conn {
     /// Puts what the socket has not taken into the outbox: `written` bytes of these frames are on their way.
     #[cold]
     fn queue_messages(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], mut written: usize) {
+        let (mut messages, mut bytes) = (0, 0);
         for &frame in frames {
             let Some(command) = commands.list.get(frame as usize) else { continue };
             let len = commands.frame_len(&command.what);
             if written >= len {
                 written -= len;
+                messages += 1;
+                bytes += len;
                 continue;
             }
             let begun = std::mem::take(&mut written);
@@ -84,7 +84,10 @@ impl Conn {
                 continue;
             }
             self.outbox.queue.push_message(commands.frame(&command.what), begun);
+            messages += 1;
+            bytes += len;
         }
+        count_sent(hub, messages, bytes);
         self.publish(hub);
         self.schedule(hub);
         self.wake();
@@ -104,7 +107,10 @@ impl Conn {
     #[cold]
     fn make_room(&mut self, hub: &mut Hub, len: usize, target: &Target) -> bool {
         let policy = hub.shared.settings.slow_consumer;
-        tracing::debug!(conn = %self.id, ?policy, broadcast = matches!(target, Target::All { .. }), "send queue is full");
+        if !self.drain_wanted {
+            let broadcast = matches!(target, Target::All { .. });
+            tracing::debug!(conn = %self.id, slow_consumer = policy.name(), broadcast, "send queue is full");
+        }
         let mut dropped = 0;
         let fits = match policy {
             SlowConsumer::Close => {
@@ -219,4 +225,12 @@ impl Conn {
         }
         hub.link().mailbox.publish(self.id, waiting);
     }
+}
+
+/// Counts what was given to a socket or to a send queue.
+#[inline]
+fn count_sent(hub: &Hub, messages: usize, bytes: usize) {
+    let counters = &hub.link().counters;
+    counters.messages_out.add(messages as u64);
+    counters.bytes_out.add(bytes as u64);
 }
