@@ -54,7 +54,7 @@ fn value_text(name: &str, value: &Zval) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Whole numbers may come as floats, such as 1e6; true and false are the words on and off.
+/// Whole numbers may come as floats, such as 1e6. No option is true or false.
 fn scalar_text(name: &str, value: &Zval) -> Result<Option<String>, Failure> {
     if let Some(string) = value.zend_str() {
         return text(name, string.as_bytes()).map(|text| Some(text.to_owned()));
@@ -68,7 +68,7 @@ fn scalar_text(name: &str, value: &Zval) -> Result<Option<String>, Failure> {
         }
         return Ok(Some(format!("{float}")));
     }
-    Ok(value.bool().map(|bool| if bool { "on" } else { "off" }.to_owned()))
+    Ok(None)
 }
 
 fn list_text(name: &str, list: &ZendHashTable) -> Result<String, Failure> {

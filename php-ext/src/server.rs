@@ -342,7 +342,7 @@ fn refuse_other_interfaces() -> Outcome {
     Err(Failure::Exception(
         format!(
             "ws_server_start() needs a process that lives as long as its connections, and PHP runs as \"{sapi}\" here; \
-             run the server in a script of its own on the command line (php server.php) and publish to it from here"
+             run the server in a script of its own on the command line (php server.php) and connect to it from here"
         ),
         0,
     ))

@@ -43,7 +43,7 @@ option "max_connections": "many" is not allowed; allowed is a whole number from 
 option "max_connections": "-1" is not allowed; allowed is a whole number from 0 to %a
 option "max_connections": a value of type float that is not whole, 1.5, is not allowed; allowed is a whole number from 0 to %a
 option "max_connections": a value of type float that is not whole, NaN, is not allowed; allowed is a whole number from 0 to %a
-option "max_connections": "on" is not allowed; allowed is a whole number from 0 to %a
+option "max_connections": a value of type bool is not allowed; allowed is a whole number from 0 to %a
 option "max_connections": a value of type object is not allowed; allowed is a whole number from 0 to %a
 option "max_connections": a value of type resource is not allowed; allowed is a whole number from 0 to %a
 option "slow_consumer": "cl\0se" is not allowed; allowed is close, drop_newest or drop_oldest
