@@ -42,6 +42,7 @@ fmt: ## format the Rust code
 build: ## build the PHP extension, the C library and the examples, in release mode
 	@scripts/setup.sh php
 	@$(CARGO) build --release --locked --workspace
+	@ln -sfn libwsengine.so target/release/libwsengine.so.0
 	@$(MAKE) --no-print-directory --silent -C examples/c
 
 .PHONY: bench

@@ -121,7 +121,7 @@ final class ChatServer
         ($this->left)($user, $this);
     }
 
-    /** Without pcntl a signal ends PHP at once; with it the clients are told first. */
+    /** So that the rest of the script runs. Without pcntl a signal ends PHP at once; clients are told either way. */
     private function stopOnSignals(): void
     {
         if (!function_exists('pcntl_async_signals')) {
