@@ -117,7 +117,9 @@ impl Hub {
 
     fn deliver(&mut self, commands: &Commands, plan: &mut Plan) {
         if plan.broadcasts.is_empty() {
-            for id in std::mem::take(&mut plan.touched) {
+            // Put back for its capacity: this runs for every batch.
+            let touched = std::mem::take(&mut plan.touched);
+            for id in &touched {
                 if let Some(mut conn) = self.take(id.slot()) {
                     plan.frames_of(&mut conn, commands);
                     plan.find_pieces(commands);
@@ -125,6 +127,7 @@ impl Hub {
                     self.put_back(conn);
                 }
             }
+            plan.touched = touched;
             return;
         }
         let for_everybody = commands.exceptions.is_empty();
