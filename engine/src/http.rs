@@ -4,14 +4,12 @@
 //! After the 101 the stream is taken back from hyper together with the bytes it has read too far, and all that
 //! hyper needed is freed.
 
-use crate::config::Settings;
 use crate::event::Request;
+use crate::files;
 use crate::hub;
 use crate::link::{Seat, Shared};
-use bytes::Bytes;
-use http::{Method, StatusCode, header};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use crate::response::{Response, empty, refused};
+use http::{StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,17 +28,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
-use tower_http::services::ServeDir;
 use wsengine_proto::handshake::{self, Accepted, Refusal};
-
-type Body = UnsyncBoxBody<Bytes, io::Error>;
-type Response = http::Response<Body>;
 
 const PLAIN_REQUEST: Refusal = Refusal::new(
     StatusCode::UPGRADE_REQUIRED,
     "This is a WebSocket server: connect with a WebSocket client (ws://).",
 );
-const NO_SUCH_FILE: Refusal = Refusal::new(StatusCode::NOT_FOUND, "There is no such file.");
 const TOO_SLOW: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request took too long.");
 const NO_HTTP: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "This is not a sound HTTP/1.1 request.");
 const HEAD_TOO_LARGE: Refusal = Refusal::new(
@@ -154,7 +147,10 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     if !handshake::is_websocket(&request) {
         hub::with(|hub| hub.link().counters.http_requests.add(1));
-        return Ok(file(request, &shared.settings).await);
+        return Ok(match &shared.settings.static_root {
+            Some(root) => files::serve(request, root).await,
+            None => refused(&PLAIN_REQUEST),
+        });
     }
     let accepted = handshake::answer(&request, &shared.settings.policy).and_then(|accepted| {
         let full = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
@@ -172,39 +168,6 @@ async fn answer(
             refused(&refusal)
         }
     })
-}
-
-/// A file of `static_root`, or the refusal that there is none.
-async fn file(request: http::Request<Incoming>, settings: &Settings) -> Response {
-    let Some(root) = &settings.static_root else { return refused(&PLAIN_REQUEST) };
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = refused(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Files can only be read."));
-        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
-        return response;
-    }
-    match ServeDir::new(root).try_call(request).await {
-        Ok(response) if response.status() == StatusCode::NOT_FOUND => refused(&NO_SUCH_FILE),
-        Ok(response) => response.map(|body| body.map_err(io::Error::other).boxed_unsync()),
-        Err(error) if is_about_the_path(&error) => refused(&NO_SUCH_FILE),
-        Err(error) => {
-            tracing::warn!(%error, "a file cannot be served");
-            refused(&Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The file cannot be read."))
-        }
-    }
-}
-
-/// No such file, or none that may be seen: to the peer that is the same.
-fn is_about_the_path(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound, PermissionDenied};
-    matches!(error.kind(), InvalidFilename | NotADirectory | NotFound | PermissionDenied)
-}
-
-fn refused(refusal: &Refusal) -> Response {
-    refusal.response().map(|text| Full::from(text).map_err(|never| match never {}).boxed_unsync())
-}
-
-fn empty() -> Body {
-    Full::default().map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
 /// What the host is told of the request.
