@@ -1,13 +1,13 @@
-//! A socket until it is a WebSocket: hyper reads the request, the answer is the opening handshake, a file of
-//! `static_root`, or a refusal with a status and one line that says why.
+//! A socket until it is a WebSocket: hyper reads the request, the answer is the opening handshake, what a
+//! plain request gets (`plain.rs`), or a refusal with a status and one line that says why.
 //!
 //! After the 101 the stream is taken back from hyper together with the bytes it has read too far, and all that
 //! hyper needed is freed.
 
 use crate::event::Request;
-use crate::files;
 use crate::hub;
 use crate::link::{Seat, Shared};
+use crate::plain;
 use crate::response::{Response, empty, refused};
 use http::{StatusCode, header};
 use hyper::body::Incoming;
@@ -30,10 +30,6 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use wsengine_proto::handshake::{self, Accepted, Refusal};
 
-const PLAIN_REQUEST: Refusal = Refusal::new(
-    StatusCode::UPGRADE_REQUIRED,
-    "This is a WebSocket server: connect with a WebSocket client (ws://).",
-);
 const TOO_SLOW: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request took too long.");
 const NO_HTTP: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "This is not a sound HTTP/1.1 request.");
 const HEAD_TOO_LARGE: Refusal = Refusal::new(
@@ -147,10 +143,7 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     if !handshake::is_websocket(&request) {
         hub::with(|hub| hub.link().counters.http_requests.add(1));
-        return Ok(match &shared.settings.static_root {
-            Some(root) => files::serve(request, root).await,
-            None => refused(&PLAIN_REQUEST),
-        });
+        return Ok(plain::answer(request, &shared.settings).await);
     }
     let accepted = handshake::answer(&request, &shared.settings.policy).and_then(|accepted| {
         let full = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);

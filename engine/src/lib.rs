@@ -45,6 +45,7 @@ mod link;
 pub mod log;
 mod mailbox;
 mod outbox;
+mod plain;
 mod response;
 mod server;
 mod stats;

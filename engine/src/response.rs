@@ -10,9 +10,13 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub(crate) type Response = http::Response<Body>;
 
 pub(crate) fn refused(refusal: &Refusal) -> Response {
-    refusal.response().map(|text| Full::from(text).map_err(|never| match never {}).boxed_unsync())
+    refusal.response().map(full)
+}
+
+pub(crate) fn full(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 pub(crate) fn empty() -> Body {
-    Full::default().map_err(|never| match never {}).boxed_unsync()
+    full("")
 }
