@@ -1,4 +1,4 @@
-/* echo.c - sends every message back: echo ADDRESS:PORT [IO_THREADS]
+/* echo.c - sends every message back: echo ADDRESS:PORT [IO_THREADS] [OPTION=VALUE ...]
  *
  * A peer may send faster than it reads. When its send queue is full, wsengine_send() says WSENGINE_ERR_WOULD_BLOCK;
  * the message is kept here and sent after WSENGINE_EVENT_DRAIN, so nothing is lost. A peer that reads nothing at all
@@ -100,16 +100,27 @@ static void handle(const wsengine_event_t *event)
     }
 }
 
-static int start(const char *address, const char *io_threads)
+/* Sets an option that is written NAME=VALUE; a number alone is io_threads. */
+static int set(wsengine_config_t *config, char *argument)
+{
+    char *value = strchr(argument, '=');
+
+    if (value == NULL)
+        return wsengine_config_set(config, "io_threads", argument);
+    *value++ = '\0';
+    return wsengine_config_set(config, argument, value);
+}
+
+static int start(const char *address, int count, char **arguments)
 {
     wsengine_config_t *config = wsengine_config_new();
     size_t i;
-    int err = wsengine_config_set(config, "listen", address);
+    int n, err = wsengine_config_set(config, "listen", address);
 
     for (i = 0; err == 0 && i < sizeof options / sizeof *options; i++)
         err = wsengine_config_set(config, options[i][0], options[i][1]);
-    if (err == 0 && io_threads != NULL)
-        err = wsengine_config_set(config, "io_threads", io_threads);
+    for (n = 0; err == 0 && n < count; n++)
+        err = set(config, arguments[n]);
     if (err == 0)
         err = wsengine_start(config, &server);
     wsengine_config_free(config);
@@ -119,19 +130,22 @@ static int start(const char *address, const char *io_threads)
 int main(int argc, char **argv)
 {
     wsengine_event_t events[256];
+    const char *address;
+    size_t number;
     int i, n;
 
-    if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: %s ADDRESS:PORT [IO_THREADS]\n", argv[0]);
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s ADDRESS:PORT [IO_THREADS] [OPTION=VALUE ...]\n", argv[0]);
         return 2;
     }
-    if (start(argv[1], argc > 2 ? argv[2] : NULL) < 0) {
+    if (start(argv[1], argc - 2, argv + 2) < 0) {
         fprintf(stderr, "echo: %s\n", wsengine_last_error());
         return 1;
     }
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
-    printf("listening on %s\n", wsengine_address(server, 0));
+    for (number = 0; (address = wsengine_address(server, number)) != NULL; number++)
+        printf("listening on %s\n", address);
     fflush(stdout);
     while ((n = wsengine_poll_events(server, events, 256, -1)) >= 0) { /* below 0: stopped */
         for (i = 0; i < n; i++)

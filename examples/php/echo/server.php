@@ -4,16 +4,16 @@
 // Autobahn test suite: hence the wide limits, which no public server should copy.
 //
 //   php -q -d extension=/path/to/libwsengine_php.so server.php 127.0.0.1 9001 1
+//   php -q -d extension=... server.php 127.0.0.1 9001 io_threads=1 log_level=debug
 
 declare(strict_types=1);
 
 use WsEngine\Event;
 
 $port = $argv[2] ?? '';
-$ioThreads = $argv[3] ?? '';
-$numbers = ctype_digit($port) && (int) $port <= 65535 && ($ioThreads === '' || ctype_digit($ioThreads));
-if ($argc < 3 || $argc > 4 || $argv[1] === '' || !$numbers) {
-    fwrite(STDERR, "usage: php -q server.php ADDRESS PORT [IO_THREADS]   (ADDRESS 0 means all, PORT 0 picks one)\n");
+if ($argc < 3 || $argv[1] === '' || !ctype_digit($port) || (int) $port > 65535) {
+    fwrite(STDERR, "usage: php -q server.php ADDRESS PORT [IO_THREADS] [OPTION=VALUE ...]\n"
+        . "ADDRESS 0 means all, PORT 0 picks one; docs/options.md lists the options\n");
     exit(1);
 }
 if (!function_exists('ws_server_start')) {
@@ -32,8 +32,10 @@ $options = [
     'send_queue_messages' => 65_536,
     'event_queue_bytes' => 256 << 20,
 ];
-if ($ioThreads !== '') {
-    $options['io_threads'] = (int) $ioThreads;
+foreach (array_slice($argv, 3) as $argument) {
+    // A number alone is IO_THREADS.
+    [$name, $value] = str_contains($argument, '=') ? explode('=', $argument, 2) : ['io_threads', $argument];
+    $options[$name] = $value;
 }
 try {
     $started = ws_server_start($options);
@@ -41,7 +43,9 @@ try {
     fwrite(STDERR, $e->getMessage() . "\n");
     exit(1);
 }
-fwrite(STDOUT, "listening on $started->address\n");
+foreach ($started->addresses as $address) {
+    fwrite(STDOUT, "listening on $address\n");
+}
 
 /** @var array<int, SplQueue<Event>> $kept by connection: what its full queue did not take, in order */
 $kept = [];
