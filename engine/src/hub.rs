@@ -17,6 +17,7 @@ use std::task::Waker;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use wsengine_proto::close::code;
+use wsengine_proto::deflate::Scratch;
 
 /// The one buffer that all sockets of a thread are read into.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -55,6 +56,8 @@ pub(crate) struct Hub {
     pub(crate) read_buffer: Vec<u8>,
     /// Collects what the protocol wants to send; empty between uses.
     pub(crate) replies: Vec<u8>,
+    /// Inflates messages.
+    pub(crate) scratch: Scratch,
     pub(crate) timers: Timers,
     /// Commands on their way to the connections; empty between uses.
     pub(crate) commands: Commands,
@@ -90,6 +93,7 @@ impl Hub {
             open: 0,
             read_buffer: vec![0; READ_BUFFER_BYTES],
             replies: Vec::new(),
+            scratch: Scratch::default(),
             timers: Timers::default(),
             commands: Commands::default(),
             plan: Default::default(),

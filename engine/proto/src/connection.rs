@@ -13,6 +13,7 @@
 
 use crate::close::{CloseFrame, code, truncate_reason};
 use crate::control_rate::ControlRate;
+use crate::deflate::{self, Inbound, Parameters, Scratch};
 use crate::error::Violation;
 use crate::frame::{self, Header, Kind, MAX_HEADER_BYTES, Opcode};
 use crate::heartbeat::{Due, Heartbeat, millis};
@@ -27,9 +28,8 @@ pub trait Sink {
     /// Is there room for one more message? Asked before each data frame; a message whose last frame was begun
     /// then comes even if the room is gone when it is complete.
     fn has_room(&mut self) -> bool;
-    /// A message is complete. `reserved` are the reserved bits of its first frame, for the extension that
-    /// claimed them; without extensions they are zero. Text without reserved bits is valid UTF-8.
-    fn message(&mut self, kind: Kind, reserved: u8, payload: Payload<'_>);
+    /// A message is complete, inflated if it was compressed. Text is valid UTF-8.
+    fn message(&mut self, kind: Kind, payload: Payload<'_>);
 }
 
 /// How far [`Connection::receive`] came.
@@ -68,8 +68,7 @@ pub struct Ending {
 #[derive(Debug)]
 pub struct Connection {
     state: State,
-    /// Reserved bits that a negotiated extension has claimed for the first frame of a message.
-    claimed: u8,
+    inbound: Inbound,
     blocked: bool,
     /// The beginning of a header that is not complete.
     header_len: u8,
@@ -103,6 +102,7 @@ struct Reading<'a, S> {
     /// The bytes that have not been taken.
     rest: &'a mut [u8],
     out: &'a mut Vec<u8>,
+    scratch: &'a mut Scratch,
     sink: &'a mut S,
 }
 
@@ -135,13 +135,13 @@ struct Said {
 
 impl Connection {
     /// A connection whose opening handshake has just succeeded. `spread` is any number, such as the
-    /// connection's id: it spreads the pings of many connections over time. `claimed` holds the reserved bits
-    /// (0x40, 0x20, 0x10) of a negotiated extension, 0 without.
-    pub fn new(now: Duration, limits: &Limits, spread: u64, claimed: u8) -> Self {
+    /// connection's id: it spreads the pings of many connections over time. `compression` is what was agreed on
+    /// for permessage-deflate.
+    pub fn new(now: Duration, limits: &Limits, spread: u64, compression: Option<&Parameters>) -> Self {
         let now_ms = millis(now);
         Connection {
             state: State::Open,
-            claimed,
+            inbound: Inbound::new(compression),
             blocked: false,
             header_len: 0,
             header: [0; MAX_HEADER_BYTES],
@@ -159,14 +159,15 @@ impl Connection {
         &self.state
     }
 
-    /// Takes bytes from the peer; they are unmasked in place. Replies are appended to `out`. A closed connection
-    /// takes all and looks at nothing.
+    /// Takes bytes from the peer; they are unmasked in place. Replies are appended to `out`. `scratch` may be another
+    /// one with each call. A closed connection takes all and looks at nothing.
     pub fn receive(
         &mut self,
         now: Duration,
         limits: &Limits,
         bytes: &mut [u8],
         out: &mut Vec<u8>,
+        scratch: &mut Scratch,
         sink: &mut impl Sink,
     ) -> Progress {
         let (len, now_ms) = (bytes.len(), millis(now));
@@ -179,7 +180,7 @@ impl Connection {
             self.heartbeat.heard(now_ms);
         }
         self.blocked = false;
-        let mut reading = Reading { now_ms, limits, rest: bytes, out, sink };
+        let mut reading = Reading { now_ms, limits, rest: bytes, out, scratch, sink };
         if let Err(violation) = self.run(&mut reading) {
             self.fail(violation, reading.out);
         }
@@ -319,7 +320,7 @@ impl Connection {
     #[inline]
     fn judge(&self, header: &Header, limits: &Limits) -> Result<(), Violation> {
         let begins_message = matches!(header.opcode, Opcode::Text | Opcode::Binary);
-        let allowed = if begins_message { self.claimed } else { 0 };
+        let allowed = if begins_message { self.inbound.claimed() } else { 0 };
         if header.reserved & !allowed != 0 {
             return Err(Violation::ReservedBits);
         }
@@ -328,7 +329,9 @@ impl Connection {
             Some(_) if begins_message => Err(Violation::MessageInMessage),
             Some(message) => message.judge(header, limits),
             None if !begins_message => Err(Violation::NothingToContinue),
-            None if header.len > limits.max_message_bytes as u64 => Err(Violation::MessageTooBig),
+            None if header.len > max_wire_bytes(header.reserved, limits) as u64 => {
+                Err(Violation::MessageTooBig)
+            }
             None => Ok(()),
         }
     }
@@ -350,7 +353,7 @@ impl Connection {
         if len <= reading.rest.len() as u64 {
             if let (Some(kind), true) = (kind, fin) {
                 let payload = reading.take_unmasked(len, key, 0);
-                return self.whole_message(kind, reserved, payload, reading);
+                return self.deliver(kind, reserved, Payload::Borrowed(payload), reading);
             }
             if opcode.is_control() {
                 let payload = reading.take_unmasked(len, key, 0);
@@ -358,7 +361,8 @@ impl Connection {
             }
         }
         if let Some(kind) = kind {
-            self.message = Some(Box::new(Assembly::new(kind, reserved)));
+            let max = max_wire_bytes(reserved, reading.limits);
+            self.message = Some(Box::new(Assembly::new(kind, reserved, max)));
         } else if let (Opcode::Continuation, Some(message)) = (opcode, &mut self.message) {
             message.begin_fragment();
         }
@@ -366,19 +370,44 @@ impl Connection {
         Ok(())
     }
 
+    /// A message is there as a whole; uncompressed text that was collected has been validated on its way.
     #[inline]
-    fn whole_message<S: Sink>(
+    fn deliver<S: Sink>(
         &mut self,
         kind: Kind,
         reserved: u8,
-        payload: &[u8],
+        payload: Payload<'_>,
         reading: &mut Reading<'_, S>,
     ) -> Result<(), Violation> {
-        if kind == Kind::Text && reserved == 0 && utf8::validate(payload).is_none() {
+        if reserved != 0 {
+            return self.deliver_inflated(kind, &payload, reading);
+        }
+        if let (Kind::Text, Payload::Borrowed(text)) = (kind, &payload)
+            && utf8::validate(text).is_none()
+        {
             return Err(Violation::NotUtf8);
         }
         self.heartbeat.message(reading.now_ms);
-        reading.sink.message(kind, reserved, Payload::Borrowed(payload));
+        reading.sink.message(kind, payload);
+        Ok(())
+    }
+
+    fn deliver_inflated<S: Sink>(
+        &mut self,
+        kind: Kind,
+        payload: &Payload<'_>,
+        reading: &mut Reading<'_, S>,
+    ) -> Result<(), Violation> {
+        let Reading { now_ms, limits, scratch, sink, .. } = reading;
+        self.inbound.inflate(payload.as_bytes(), limits.max_message_bytes, scratch)?;
+        if kind == Kind::Text && utf8::validate(&scratch.buffer).is_none() {
+            return Err(Violation::NotUtf8);
+        }
+        self.heartbeat.message(*now_ms);
+        match scratch.take_large() {
+            Some(data) => sink.message(kind, Payload::Owned(data)),
+            None => sink.message(kind, Payload::Borrowed(&scratch.buffer)),
+        }
         Ok(())
     }
 
@@ -392,7 +421,7 @@ impl Connection {
         if opcode.is_control() {
             self.control.extend_from_slice(piece);
         } else if let Some(message) = &mut self.message {
-            message.append(piece, reading.limits)?;
+            message.append(piece)?;
         }
         if remaining > 0 {
             return Ok(false);
@@ -404,8 +433,7 @@ impl Connection {
         } else if fin && let Some(message) = self.message.take() {
             let (kind, reserved) = (message.kind, message.reserved);
             let data = message.finish()?;
-            self.heartbeat.message(reading.now_ms);
-            reading.sink.message(kind, reserved, Payload::Owned(data));
+            self.deliver(kind, reserved, Payload::Owned(data), reading)?;
         }
         Ok(true)
     }
@@ -460,7 +488,17 @@ impl Connection {
     fn release(&mut self) {
         self.frame = None;
         self.message = None;
+        self.inbound = Inbound::Plain;
         self.control = Vec::new();
         self.said = None;
+    }
+}
+
+/// Most payload of a message whose first frame has these reserved bits.
+#[inline]
+fn max_wire_bytes(reserved: u8, limits: &Limits) -> usize {
+    match reserved {
+        0 => limits.max_message_bytes,
+        _ => deflate::max_wire_bytes(limits.max_message_bytes),
     }
 }

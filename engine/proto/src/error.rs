@@ -28,7 +28,9 @@ pub enum Violation {
     CloseCode(u16),
     /// Text or a close reason that is not UTF-8 (section 8.1).
     NotUtf8,
-    /// A message over `max_message_bytes`.
+    /// A compressed message that cannot be inflated (RFC 7692, section 7.2.2).
+    NotDeflate,
+    /// A message over `max_message_bytes`, also when it is that large only once it is inflated.
     MessageTooBig,
     /// A message of more than `max_fragments` fragments.
     TooManyFragments,
@@ -40,7 +42,7 @@ impl Violation {
     /// The close code of section 7.4.1 that answers it.
     pub fn close_code(self) -> u16 {
         match self {
-            Violation::NotUtf8 => code::INVALID_PAYLOAD,
+            Violation::NotUtf8 | Violation::NotDeflate => code::INVALID_PAYLOAD,
             Violation::MessageTooBig => code::TOO_BIG,
             Violation::TooManyFragments | Violation::ControlFlood => code::POLICY,
             _ => code::PROTOCOL_ERROR,
@@ -61,6 +63,7 @@ impl Violation {
             Violation::ShortClose => "close frame with a payload of one byte",
             Violation::CloseCode(_) => "close code that must not be sent",
             Violation::NotUtf8 => "text is not valid UTF-8",
+            Violation::NotDeflate => "compressed message cannot be inflated",
             Violation::MessageTooBig => "message is larger than allowed",
             Violation::TooManyFragments => "message has more fragments than allowed",
             Violation::ControlFlood => "too many control frames",

@@ -7,6 +7,7 @@
 //! * [`connection`] — one open connection: frames, messages, control frames, the closing handshake, heartbeat
 //! * [`frame`] — how a frame looks on the wire (section 5.2), both ways
 //! * [`close`] — close codes and the close frame's payload (sections 5.5.1 and 7.4)
+//! * [`deflate`] — compressed messages (RFC 7692)
 //! * [`mask`], [`utf8`] — unmasking in place (5.3) and text that may end in the middle of a character (8.1)
 //! * [`limits`], [`error`] — what a peer may do at most, and what is said to one that did more
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@
 pub mod close;
 pub mod connection;
 mod control_rate;
+pub mod deflate;
 pub mod error;
 pub mod frame;
 pub mod handshake;

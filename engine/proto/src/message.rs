@@ -28,8 +28,10 @@ impl Payload<'_> {
 #[derive(Debug)]
 pub(crate) struct Assembly {
     pub(crate) kind: Kind,
-    /// The reserved bits of the first frame, for the extension that claimed them.
+    /// The reserved bits of the first frame: is it compressed?
     pub(crate) reserved: u8,
+    /// Most bytes of payload.
+    max: usize,
     /// Frames begun, the first one included.
     fragments: u32,
     validator: Validator,
@@ -37,8 +39,8 @@ pub(crate) struct Assembly {
 }
 
 impl Assembly {
-    pub(crate) fn new(kind: Kind, reserved: u8) -> Self {
-        Assembly { kind, reserved, fragments: 1, validator: Validator::default(), data: Vec::new() }
+    pub(crate) fn new(kind: Kind, reserved: u8, max: usize) -> Self {
+        Assembly { kind, reserved, max, fragments: 1, validator: Validator::default(), data: Vec::new() }
     }
 
     /// May this fragment follow? The first one is not asked: a message in one frame is not fragmented.
@@ -46,7 +48,7 @@ impl Assembly {
         if self.fragments >= limits.max_fragments {
             return Err(Violation::TooManyFragments);
         }
-        let room = limits.max_message_bytes.saturating_sub(self.data.len());
+        let room = self.max.saturating_sub(self.data.len());
         if header.len > room as u64 { Err(Violation::MessageTooBig) } else { Ok(()) }
     }
 
@@ -56,14 +58,14 @@ impl Assembly {
     }
 
     /// Takes unmasked payload.
-    pub(crate) fn append(&mut self, piece: &[u8], limits: &Limits) -> Result<(), Violation> {
+    pub(crate) fn append(&mut self, piece: &[u8]) -> Result<(), Violation> {
         if self.is_plain_text() && !self.validator.feed(piece) {
             return Err(Violation::NotUtf8);
         }
         let needed = self.data.len() + piece.len();
         if needed > self.data.capacity() {
             // Doubling, but never beyond the limit: a message costs at most twice its limit while it grows.
-            let target = needed.max(self.data.capacity() * 2).min(limits.max_message_bytes.max(needed));
+            let target = needed.max(self.data.capacity() * 2).min(self.max.max(needed));
             self.data.reserve_exact(target - self.data.len());
         }
         self.data.extend_from_slice(piece);
@@ -78,7 +80,7 @@ impl Assembly {
         Ok(self.data)
     }
 
-    /// Text that an extension has transformed can be judged only after it is transformed back.
+    /// Compressed text can be judged only after it is inflated.
     fn is_plain_text(&self) -> bool {
         self.kind == Kind::Text && self.reserved == 0
     }

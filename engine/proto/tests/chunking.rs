@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use wsengine_proto::deflate::Parameters;
 use wsengine_proto::{Limits, State};
 
 /// All that an observer can see of a connection.
@@ -26,14 +27,14 @@ fn seen(server: Server) -> Seen {
     }
 }
 
-fn in_one_piece(limits: &Limits, claimed: u8, bytes: &[u8]) -> Seen {
-    let mut server = Server::with_claimed(limits.clone(), claimed);
+fn in_one_piece(limits: &Limits, compression: Option<&Parameters>, bytes: &[u8]) -> Seen {
+    let mut server = Server::with_compression(limits.clone(), compression);
     server.feed(bytes);
     seen(server)
 }
 
-fn in_pieces(limits: &Limits, claimed: u8, bytes: &[u8], sizes: &[usize]) -> Seen {
-    let mut server = Server::with_claimed(limits.clone(), claimed);
+fn in_pieces(limits: &Limits, compression: Option<&Parameters>, bytes: &[u8], sizes: &[usize]) -> Seen {
+    let mut server = Server::with_compression(limits.clone(), compression);
     server.feed_in_pieces(bytes, sizes);
     seen(server)
 }
@@ -176,7 +177,7 @@ proptest! {
         frames in exchanges(), ending in ending(), sizes in sizes(),
     ) {
         let bytes = [encode(&frames), ending.clone()].concat();
-        let whole = in_one_piece(&limits(), 0, &bytes);
+        let whole = in_one_piece(&limits(), None, &bytes);
         if ending.is_empty() {
             prop_assert_eq!(&whole.state, &State::Open);
         }
@@ -185,15 +186,15 @@ proptest! {
         let pings = frames.iter().filter(|frame| frame.opcode == PING);
         let pongs: Vec<ServerFrame> = pings.map(|ping| ServerFrame::new(PONG, &ping.payload)).collect();
         prop_assert!(server_frames(&whole.out).starts_with(&pongs));
-        prop_assert_eq!(in_pieces(&limits(), 0, &bytes, &sizes), whole);
+        prop_assert_eq!(in_pieces(&limits(), None, &bytes, &sizes), whole);
     }
 
     #[test]
     fn garbage_ends_the_same_in_any_pieces(
-        bytes in garbage(), claimed in prop_oneof![Just(0u8), Just(0x40u8)], sizes in sizes(),
+        bytes in garbage(), compression in prop_oneof![Just(None), Just(Some(&ALONE)), Just(Some(&IN_CONTEXT))], sizes in sizes(),
     ) {
-        let whole = in_one_piece(&small_limits(), claimed, &bytes);
-        prop_assert_eq!(in_pieces(&small_limits(), claimed, &bytes, &sizes), whole);
+        let whole = in_one_piece(&small_limits(), compression, &bytes);
+        prop_assert_eq!(in_pieces(&small_limits(), compression, &bytes, &sizes), whole);
     }
 
     #[test]
@@ -201,7 +202,7 @@ proptest! {
         frames in exchanges(), ending in ending(), sizes in sizes(), rooms in vec(0usize..3, 1..10),
     ) {
         let bytes = [encode(&frames), ending].concat();
-        let whole = in_one_piece(&limits(), 0, &bytes);
+        let whole = in_one_piece(&limits(), None, &bytes);
         prop_assert_eq!(with_room_now_and_then(&limits(), &bytes, &sizes, &rooms), whole);
     }
 
@@ -209,7 +210,7 @@ proptest! {
     fn garbage_ends_the_same_when_room_comes_and_goes(
         bytes in garbage(), sizes in sizes(), rooms in vec(0usize..3, 1..10),
     ) {
-        let whole = in_one_piece(&small_limits(), 0, &bytes);
+        let whole = in_one_piece(&small_limits(), None, &bytes);
         prop_assert_eq!(with_room_now_and_then(&small_limits(), &bytes, &sizes, &rooms), whole);
     }
 
@@ -231,5 +232,5 @@ proptest! {
 fn reserved_bits_are_judged_with_the_rest_of_the_header() {
     // The first byte alone used to fail for its reserved bits, the two together for the missing mask.
     let bytes = [0x90, 0x00];
-    assert_eq!(in_pieces(&limits(), 0, &bytes, &[1]), in_one_piece(&limits(), 0, &bytes));
+    assert_eq!(in_pieces(&limits(), None, &bytes, &[1]), in_one_piece(&limits(), None, &bytes));
 }

@@ -7,6 +7,7 @@ use common::*;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
+use wsengine_proto::deflate::Scratch;
 use wsengine_proto::{Connection, Kind, Limits, Payload, Sink, State};
 
 thread_local! {
@@ -58,7 +59,7 @@ impl Sink for Forget {
         self.room
     }
 
-    fn message(&mut self, _: Kind, _: u8, payload: Payload<'_>) {
+    fn message(&mut self, _: Kind, payload: Payload<'_>) {
         self.messages += 1;
         self.bytes += payload.as_bytes().len();
     }
@@ -69,18 +70,20 @@ struct Idle {
     limits: Limits,
     conn: Connection,
     out: Vec<u8>,
+    scratch: Scratch,
     sink: Forget,
 }
 
 impl Idle {
     fn new(limits: Limits) -> Self {
-        let conn = Connection::new(Duration::ZERO, &limits, 1, 0);
+        let conn = Connection::new(Duration::ZERO, &limits, 1, None);
         let sink = Forget { room: true, messages: 0, bytes: 0 };
-        Idle { conn, limits, out: Vec::with_capacity(1 << 16), sink }
+        Idle { conn, limits, out: Vec::with_capacity(1 << 16), scratch: Scratch::default(), sink }
     }
 
     fn feed(&mut self, bytes: &mut [u8]) -> usize {
-        self.conn.receive(Duration::ZERO, &self.limits, bytes, &mut self.out, &mut self.sink).consumed
+        let Idle { conn, limits, out, scratch, sink } = self;
+        conn.receive(Duration::ZERO, limits, bytes, out, scratch, sink).consumed
     }
 }
 
@@ -101,7 +104,7 @@ fn a_connection_is_small() {
 fn a_new_connection_allocates_nothing() {
     let limits = Limits::default();
     let mut conn = None;
-    let cost = cost(|| conn = Some(Connection::new(Duration::ZERO, &limits, 1, 0)));
+    let cost = cost(|| conn = Some(Connection::new(Duration::ZERO, &limits, 1, None)));
     assert_eq!(cost, (0, 0, 0));
 }
 

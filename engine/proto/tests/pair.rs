@@ -103,7 +103,7 @@ impl Pair {
 
     fn with_spread(limits: Limits, spread: u64) -> Self {
         let mut server = Server::new(limits);
-        server.conn = Connection::new(server.now, &server.limits, spread, 0);
+        server.conn = Connection::new(server.now, &server.limits, spread, None);
         let client = Client { unread: Vec::new(), answers: true, closed: false, received: Vec::new() };
         let started = server.now;
         Pair { server, client, to_server: Link::default(), to_client: Link::default(), started, ended: None }
@@ -534,7 +534,7 @@ proptest! {
     #[test]
     fn deadlines_do_not_lie(limits in times(), spread: u64, steps in vec(step(), 0..40)) {
         let mut server = Server::new(limits);
-        server.conn = Connection::new(server.now, &server.limits, spread, 0);
+        server.conn = Connection::new(server.now, &server.limits, spread, None);
         for step in steps {
             match step {
                 Step::Pass(time) => server.now += ms(time),

@@ -129,7 +129,7 @@ impl Conn {
             id,
             stream,
             _seat: seat,
-            protocol: Connection::new(now, limits, id.as_u64(), 0),
+            protocol: Connection::new(now, limits, id.as_u64(), None),
             phase: Phase::Live,
             outbox: Outbox::default(),
             leftover: early.to_vec(),
@@ -199,12 +199,14 @@ impl Conn {
         #[cfg(test)]
         tests::panic_if_asked(bytes);
         let mut replies = std::mem::take(&mut hub.replies);
+        let mut scratch = std::mem::take(&mut hub.scratch);
         let shared = &hub.shared;
         let link = hub.link();
         let mut delivery =
             Delivery { inbox: &link.inbox, batch: None, conn: self.id, now: hub.now, messages: 0, bytes: 0 };
         let limits = &shared.settings.limits;
-        let progress = self.protocol.receive(hub.now, limits, bytes, &mut replies, &mut delivery);
+        let progress =
+            self.protocol.receive(hub.now, limits, bytes, &mut replies, &mut scratch, &mut delivery);
         let (messages, payload) = (delivery.messages, delivery.bytes);
         drop(delivery);
         if messages > 0 {
@@ -227,6 +229,7 @@ impl Conn {
             self.send_control(hub, &mut replies);
         }
         hub.replies = replies;
+        hub.scratch = scratch;
     }
 
     /// The inbox has room again.
@@ -321,7 +324,7 @@ impl Sink for Delivery<'_> {
     }
 
     #[inline]
-    fn message(&mut self, kind: Kind, _reserved: u8, payload: Payload<'_>) {
+    fn message(&mut self, kind: Kind, payload: Payload<'_>) {
         self.messages += 1;
         self.bytes += payload.as_bytes().len() as u64;
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());

@@ -7,6 +7,7 @@
 use proptest::test_runner::Config;
 use std::time::Duration;
 use wsengine_proto::connection::Ending;
+use wsengine_proto::deflate::{Parameters, Scratch};
 use wsengine_proto::{Connection, Kind, Limits, Payload, Progress, Sink, State};
 
 pub(crate) const CONTINUATION: u8 = 0x0;
@@ -32,6 +33,18 @@ pub(crate) enum Length {
     /// 64 bits that announce something else than the payload that follows.
     Declared(u64),
 }
+
+/// What permessage-deflate comes to without a word about its parameters.
+pub(crate) const IN_CONTEXT: Parameters = Parameters {
+    server_no_context_takeover: false,
+    client_no_context_takeover: false,
+    server_max_window_bits: 15,
+    client_max_window_bits: None,
+};
+
+/// The same when no message refers to another.
+pub(crate) const ALONE: Parameters =
+    Parameters { server_no_context_takeover: true, client_no_context_takeover: true, ..IN_CONTEXT };
 
 /// A frame as a client may send it; `new` makes a sound one, the fields make it anything else.
 #[derive(Debug, Clone)]
@@ -168,16 +181,15 @@ pub(crate) fn server_frames(bytes: &[u8]) -> Vec<ServerFrame> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) kind: Kind,
-    pub(crate) reserved: u8,
     pub(crate) data: Vec<u8>,
 }
 
 pub(crate) fn text(data: &str) -> Message {
-    Message { kind: Kind::Text, reserved: 0, data: data.into() }
+    Message { kind: Kind::Text, data: data.into() }
 }
 
 pub(crate) fn binary(data: &[u8]) -> Message {
-    Message { kind: Kind::Binary, reserved: 0, data: data.into() }
+    Message { kind: Kind::Binary, data: data.into() }
 }
 
 /// Keeps what it is given. `room` messages more are welcome; one that was begun comes even when there is none.
@@ -192,9 +204,9 @@ impl Sink for Recorder {
         self.room > 0
     }
 
-    fn message(&mut self, kind: Kind, reserved: u8, payload: Payload<'_>) {
+    fn message(&mut self, kind: Kind, payload: Payload<'_>) {
         self.room = self.room.saturating_sub(1);
-        self.messages.push(Message { kind, reserved, data: payload.as_bytes().to_vec() });
+        self.messages.push(Message { kind, data: payload.as_bytes().to_vec() });
     }
 }
 
@@ -205,6 +217,7 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) conn: Connection,
     pub(crate) out: Vec<u8>,
+    pub(crate) scratch: Scratch,
     pub(crate) sink: Recorder,
     /// What came from the peer and was not taken yet.
     pub(crate) unread: Vec<u8>,
@@ -213,16 +226,17 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self::with_claimed(limits, 0)
+        Self::with_compression(limits, None)
     }
 
-    pub(crate) fn with_claimed(limits: Limits, claimed: u8) -> Self {
+    pub(crate) fn with_compression(limits: Limits, compression: Option<&Parameters>) -> Self {
         let now = Duration::from_secs(1_000);
         Server {
             now,
-            conn: Connection::new(now, &limits, 0, claimed),
+            conn: Connection::new(now, &limits, 0, compression),
             limits,
             out: Vec::new(),
+            scratch: Scratch::default(),
             sink: Recorder { room: usize::MAX, messages: Vec::new() },
             unread: Vec::new(),
             blocked: false,
@@ -234,8 +248,14 @@ impl Server {
         let before = self.unread.len();
         self.unread.extend_from_slice(bytes);
         let total = self.unread.len();
-        let Progress { consumed, blocked } =
-            self.conn.receive(self.now, &self.limits, &mut self.unread, &mut self.out, &mut self.sink);
+        let Progress { consumed, blocked } = self.conn.receive(
+            self.now,
+            &self.limits,
+            &mut self.unread,
+            &mut self.out,
+            &mut self.scratch,
+            &mut self.sink,
+        );
         assert!(consumed <= total, "took {consumed} of {total} bytes ({before} were left before)");
         assert_eq!(blocked, consumed < total, "bytes are left if and only if it is blocked");
         self.unread.drain(..consumed);
