@@ -50,9 +50,9 @@ bench: build ## measure throughput, latency and memory; BENCH="--only idle" pass
 	@python3 bench/run.py $(BENCH)
 
 .PHONY: autobahn
-autobahn: build ## Autobahn's cases against the PHP and the C echo server
+autobahn: build ## all of Autobahn's cases against the PHP and the C echo server
 	@scripts/setup.sh test
-	@tests/run.py autobahn-php autobahn-c
+	@tests/run.py 'autobahn-*'
 
 .PHONY: test-fresh
 test-fresh: ## make chat and make test in a clean Debian 12 root; FRESH_ONLY=chat for the first

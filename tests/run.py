@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Runs the test suites and sums their counts: tests/run.py [SUITE...], all of them by default.
+"""Runs the test suites and sums their counts: tests/run.py [SUITE...], a pattern such as 'autobahn-*' too.
+
+Without arguments it runs all but the few that take minutes.
 
 Expects what `make build` builds. A suite's output goes to target/test-logs and is shown when it
 fails. A suite that cannot run, skips a test or runs none has failed. The last line is the sum.
 """
 
+import fnmatch
 import os
 import re
 import signal
@@ -15,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from options import has_option
+
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "target/test-logs"
 EXTENSION = ROOT / "target/release/libwsengine_php.so"
@@ -24,11 +29,12 @@ Counts = tuple[int, int]
 
 @dataclass
 class Suite:
-    """A command, how to read its counts, and how long it may take."""
+    """A command, how to read its counts, how long it may take, and whether it runs without being named."""
 
     command: list[str]
     count: Callable[[str], Counts]
     seconds: int = 300
+    by_default: bool = True
 
 
 def main() -> int:
@@ -36,10 +42,11 @@ def main() -> int:
     # press Ctrl-C would wait for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     suites = all_suites()
-    names = sys.argv[1:] or list(suites)
-    if unknown := [name for name in names if name not in suites]:
+    if unknown := [pattern for pattern in sys.argv[1:] if not fnmatch.filter(suites, pattern)]:
         print(f"no suite {unknown[0]}; there are {', '.join(suites)}", file=sys.stderr)
         return 2
+    named = [name for pattern in sys.argv[1:] for name in fnmatch.filter(suites, pattern)]
+    names = list(dict.fromkeys(named)) or [name for name, suite in suites.items() if suite.by_default]
     LOGS.mkdir(parents=True, exist_ok=True)
     results = [run(name, suites[name]) for name in names]
     passed = sum(result[0] for result in results)
@@ -49,9 +56,7 @@ def main() -> int:
 
 
 def all_suites() -> dict[str, Suite]:
-    php = ["php", "-q", "-d", f"extension={EXTENSION}"]
     unittest = [sys.executable, "-m", "unittest", "discover"]
-    autobahn = [sys.executable, "tests/autobahn/run.py", "--name"]
     return {
         # Tests in the extension's crate would need a PHP around them; its tests are the suite "php".
         "cargo": Suite(
@@ -63,15 +68,29 @@ def all_suites() -> dict[str, Suite]:
         "php": Suite(["php-ext/tests/run.sh"], count_php),
         "browser": Suite([*unittest, "tests/browser"], count_unittest),
         "bench": Suite([*unittest, "bench"], count_unittest),
-        "autobahn-php": Suite(
-            [*autobahn, "autobahn-php", "--", *php, "examples/php/echo/server.php", "127.0.0.1", "0"],
-            count_line,
-        ),
-        "autobahn-c": Suite(
-            [*autobahn, "autobahn-c", "--", "target/examples-c/echo", "127.0.0.1:0"],
-            count_line,
-        ),
+        **autobahn(),
     }
+
+
+def autobahn() -> dict[str, Suite]:
+    """Each echo server without compression; with it, some of the cases that compress, and by `make autobahn` all
+    cases there are."""
+    servers = {
+        "php": ["php", "-q", "-d", f"extension={EXTENSION}", "examples/php/echo/server.php", "127.0.0.1", "0"],
+        "c": ["target/examples-c/echo", "127.0.0.1:0"],
+    }
+    suites = {}
+    for face, server in servers.items():
+        command = [sys.executable, "tests/autobahn/run.py", "--name"]
+        deflate = ["compression=context_takeover", "compression_threshold_bytes=0"]
+        plain, quick, every = f"autobahn-{face}", f"deflate-{face}", f"autobahn-{face}-all"
+        sections = ["--sections", *"1 2 3 4 5 6 7 9 10".split()]
+        suites[plain] = Suite([*command, plain, *sections, "--", *server], count_line)
+        if has_option("compression"):
+            sections = ["--sections", "12", "13", "--quick"]
+            suites[quick] = Suite([*command, quick, *sections, "--", *server, *deflate], count_line)
+            suites[every] = Suite([*command, every, "--", *server, *deflate], count_line, 1500, by_default=False)
+    return suites
 
 
 def run(name: str, suite: Suite) -> Counts:
