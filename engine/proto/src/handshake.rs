@@ -3,7 +3,11 @@
 //! What the request may be is judged in this order, and each refusal has its status and one line that says why:
 //! version of HTTP, method, Host, Upgrade and Connection, Sec-WebSocket-Version, Sec-WebSocket-Key, a body,
 //! path, origin. Subprotocols are chosen in the server's order of preference.
+//!
+//! Version 8, of the drafts hybi-08 to hybi-12 of 2011, is version 13 but for the name of one header: browsers told
+//! their origin in Sec-WebSocket-Origin.
 
+use crate::deflate;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
@@ -13,6 +17,8 @@ use sha1::{Digest, Sha1};
 
 /// The version of the protocol that is spoken here (section 4.1).
 pub const VERSION: &str = "13";
+/// The version of the drafts of 2011, where [`Policy::hybi8`] allows it.
+const VERSION_8: &str = "8";
 /// What the key is hashed with (section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// 16 bytes leave four bits of the last character unused. Clients that draw 22 characters at random leave them
@@ -22,7 +28,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// Who may connect, and to what.
+/// Where version 8 has the origin (draft-ietf-hybi-thewebsocketprotocol-08, section 5.1).
+pub(crate) const SEC_WEBSOCKET_ORIGIN: HeaderName = HeaderName::from_static("sec-websocket-origin");
+
+/// Who may connect, to what, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     /// Pages of which origins may connect.
@@ -31,6 +40,10 @@ pub struct Policy {
     pub paths: Vec<String>,
     /// The subprotocols spoken here, the preferred one first.
     pub subprotocols: Vec<String>,
+    /// Whether and how messages may be compressed (RFC 7692).
+    pub compression: Option<deflate::Wanted>,
+    /// Is version 8 spoken as well?
+    pub hybi8: bool,
 }
 
 /// Pages of which origins may connect (section 10.2). A request without an Origin header comes from no browser
@@ -79,6 +92,8 @@ pub struct Accepted {
     pub accept: String,
     /// The subprotocol chosen, if any.
     pub subprotocol: Option<String>,
+    /// What was agreed on for permessage-deflate, if it was.
+    pub compression: Option<deflate::Parameters>,
 }
 
 impl Accepted {
@@ -89,12 +104,14 @@ impl Accepted {
         let headers = response.headers_mut();
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        let text = |text: &String| HeaderValue::from_str(text).ok();
         let optional = [
-            (header::SEC_WEBSOCKET_ACCEPT, Some(&self.accept)),
-            (header::SEC_WEBSOCKET_PROTOCOL, self.subprotocol.as_ref()),
+            (header::SEC_WEBSOCKET_ACCEPT, text(&self.accept)),
+            (header::SEC_WEBSOCKET_PROTOCOL, self.subprotocol.as_ref().and_then(text)),
+            (header::SEC_WEBSOCKET_EXTENSIONS, self.compression.as_ref().map(deflate::Parameters::header)),
         ];
         for (name, value) in optional {
-            if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+            if let Some(value) = value {
                 headers.insert(name, value);
             }
         }
@@ -165,12 +182,16 @@ pub fn answer<B>(request: &Request<B>, policy: &Policy) -> Result<Accepted, Refu
     if !has_token(headers, &header::CONNECTION, "upgrade") {
         return bad("The Connection header must contain \"Upgrade\".");
     }
-    if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
-        return Err(Refusal::new(
-            StatusCode::UPGRADE_REQUIRED,
-            "This server speaks version 13 of the WebSocket protocol (RFC 6455).",
-        ));
-    }
+    let version_8 = match only(headers, &header::SEC_WEBSOCKET_VERSION) {
+        Some(VERSION) => false,
+        Some(VERSION_8) if policy.hybi8 => true,
+        _ => {
+            return Err(Refusal::new(
+                StatusCode::UPGRADE_REQUIRED,
+                "This server speaks version 13 of the WebSocket protocol (RFC 6455).",
+            ));
+        }
+    };
     let Some(key) = only(headers, &header::SEC_WEBSOCKET_KEY) else {
         return bad("The request needs exactly one Sec-WebSocket-Key header.");
     };
@@ -186,13 +207,19 @@ pub fn answer<B>(request: &Request<B>, policy: &Policy) -> Result<Accepted, Refu
     if !policy.paths.is_empty() && !policy.paths.iter().any(|path| path == request.uri().path()) {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "No WebSocket is served at this path."));
     }
-    if !origin_allowed(headers, host, &policy.origins) {
+    let old_origin_allowed =
+        || !version_8 || origin_allowed(headers, &SEC_WEBSOCKET_ORIGIN, host, &policy.origins);
+    if !(origin_allowed(headers, &header::ORIGIN, host, &policy.origins) && old_origin_allowed()) {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
             "Pages of this origin may not connect (see the option \"origins\").",
         ));
     }
-    Ok(Accepted { accept: accept_value(key), subprotocol: choose_subprotocol(headers, policy) })
+    Ok(Accepted {
+        accept: accept_value(key),
+        subprotocol: choose_subprotocol(headers, policy),
+        compression: policy.compression.and_then(|wanted| deflate::Parameters::agree(headers, &wanted)),
+    })
 }
 
 /// The answer to a key (section 4.2.2, item 5.4).
@@ -201,11 +228,11 @@ pub fn accept_value(key: &str) -> String {
     BASE64.encode(hash)
 }
 
-fn origin_allowed(headers: &HeaderMap, host: &str, origins: &Origins) -> bool {
-    if !headers.contains_key(header::ORIGIN) {
+fn origin_allowed(headers: &HeaderMap, name: &HeaderName, host: &str, origins: &Origins) -> bool {
+    if !headers.contains_key(name) {
         return true;
     }
-    let origin = only(headers, &header::ORIGIN).and_then(Origin::parse);
+    let origin = only(headers, name).and_then(Origin::parse);
     match (origins, origin) {
         (Origins::Any, _) => true,
         (_, None) => false,
@@ -217,8 +244,13 @@ fn origin_allowed(headers: &HeaderMap, host: &str, origins: &Origins) -> bool {
 }
 
 fn choose_subprotocol(headers: &HeaderMap, policy: &Policy) -> Option<String> {
-    let offered = |name: &str| list(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|item| item == name);
+    let offered = |name: &str| offered_subprotocols(headers).any(|item| item == name);
     policy.subprotocols.iter().find(|name| offered(name)).cloned()
+}
+
+/// The subprotocols that the client offers, in its order of preference.
+pub fn offered_subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    list(headers, &header::SEC_WEBSOCKET_PROTOCOL).filter(|name| !name.is_empty())
 }
 
 /// Host and port of `host`, `host:port`, `[v6]` or `[v6]:port`; None if the port is not a number.
@@ -340,6 +372,33 @@ mod tests {
             request.headers_mut().append("connection", HeaderValue::from_static("upgrade"));
         });
         assert_eq!(status(&lines), 101);
+    }
+
+    #[test]
+    fn version_8_where_it_is_allowed() {
+        let policy = Policy { hybi8: true, ..Policy::default() };
+        let status = |origin| {
+            let mut request = with("sec-websocket-version", "8");
+            request.headers_mut().insert(SEC_WEBSOCKET_ORIGIN, HeaderValue::from_static(origin));
+            answer(&request, &policy).map_or_else(|refusal| refusal.status.as_u16(), |_| 101)
+        };
+        assert_eq!(status("http://server.example.com"), 101);
+        assert_eq!(status("http://evil.example.com"), 403);
+        assert!(answer(&request(|_| {}), &policy).is_ok());
+        assert!(answer(&with("sec-websocket-version", "7"), &policy).is_err());
+    }
+
+    #[test]
+    fn compression_is_agreed_on_where_it_is_wanted() {
+        let offer = with("sec-websocket-extensions", "permessage-deflate; client_max_window_bits");
+        assert_eq!(answer(&offer, &Policy::default()).unwrap().compression, None);
+        let wanted = deflate::Wanted { context_takeover: true, max_window_bits: 12 };
+        let policy = Policy { compression: Some(wanted), ..Policy::default() };
+        assert_eq!(
+            answer(&offer, &policy).unwrap().response().headers()["sec-websocket-extensions"],
+            "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12"
+        );
+        assert_eq!(answer(&request(|_| {}), &policy).unwrap().compression, None);
     }
 
     #[test]
