@@ -45,6 +45,8 @@ mod link;
 pub mod log;
 mod mailbox;
 mod outbox;
+#[allow(dead_code, unused_imports)] // used by accept.rs and http.rs soon
+mod peer;
 mod plain;
 mod response;
 mod server;
@@ -55,6 +57,7 @@ mod timers;
 pub use config::{Config, OptionInfo};
 pub use error::{Error, SendError};
 pub use event::{ConnId, Event, EventBody, Request};
+pub use peer::Peer;
 pub use server::{Poller, Server, Wait};
 pub use stats::Stats;
 pub use wsengine_proto::Kind;
