@@ -19,7 +19,10 @@ packages_for() {
         # php-dev brings the compiler's headers, bindgen in ext-php-rs loads libclang.
         php) echo gcc libc6-dev libclang-dev php-cli php-dev ;;
         check) packages_for php ;;
-        test) packages_for php; echo chromium chromium-driver clang g++ phpunit python3-venv valgrind ;;
+        test)
+            packages_for php
+            echo chromium chromium-driver clang curl g++ node-ws nodejs openssl phpunit python3-venv valgrind
+            ;;
         fresh) echo curl debootstrap git ;;
         *) die "unknown need '$1' (php, check, test or fresh)" ;;
     esac

@@ -23,6 +23,8 @@ from options import has_option
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "target/test-logs"
 EXTENSION = ROOT / "target/release/libwsengine_php.so"
+# With the packages of requirements.txt.
+PYTHON = ROOT / "target/venv/bin/python"
 
 Counts = tuple[int, int]
 
@@ -67,6 +69,7 @@ def all_suites() -> dict[str, Suite]:
         "c": Suite(["capi/tests/run.sh"], count_line, seconds=600),
         "php": Suite(["php-ext/tests/run.sh"], count_php),
         "browser": Suite([*unittest, "tests/browser"], count_unittest),
+        "interop": Suite([str(PYTHON), *unittest[1:], "tests/interop"], count_unittest),
         "bench": Suite([*unittest, "bench"], count_unittest),
         **autobahn(),
     }
