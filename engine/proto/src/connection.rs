@@ -11,17 +11,20 @@
 //!
 //! What has to be sent is appended to a buffer of the caller's; when to read and write is the caller's business.
 
-use crate::close::{CloseFrame, code, truncate_reason};
+use crate::close::{CloseFrame, code};
 use crate::control_rate::ControlRate;
 use crate::deflate::{self, Inbound, Parameters, Scratch};
 use crate::error::Violation;
 use crate::frame::{self, Header, Kind, MAX_HEADER_BYTES, Opcode};
 use crate::heartbeat::{Due, Heartbeat, millis};
+use crate::life::Life;
 use crate::limits::Limits;
 use crate::mask::unmask;
 use crate::message::{Assembly, Payload};
 use crate::utf8;
 use std::time::Duration;
+
+pub use crate::life::{Ending, State};
 
 /// Takes the messages of a connection.
 pub trait Sink {
@@ -42,32 +45,10 @@ pub struct Progress {
     pub blocked: bool,
 }
 
-/// Where a connection is in its life.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// Both sides may send.
-    Open,
-    /// Our close frame is out, the peer's is awaited.
-    Closing,
-    /// Nothing more is read; what is still to be sent may be sent, then the socket is closed.
-    Closed(Ending),
-}
-
-/// How a connection ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
-    /// The code of the close frame that came first, ours or the peer's; 1005 if it had none, 1006 without any.
-    pub code: u16,
-    /// The reason that stood beside the code.
-    pub reason: Box<str>,
-    /// Both sides have sent a close frame.
-    pub clean: bool,
-}
-
 /// The protocol state of one connection. Idle it owns no memory beyond itself.
 #[derive(Debug)]
 pub struct Connection {
-    state: State,
+    life: Life,
     inbound: Inbound,
     blocked: bool,
     /// The beginning of a header that is not complete.
@@ -81,7 +62,6 @@ pub struct Connection {
     control: Vec<u8>,
     control_rate: ControlRate,
     heartbeat: Heartbeat,
-    said: Option<Box<Said>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -125,14 +105,6 @@ impl<'a, S> Reading<'a, S> {
     }
 }
 
-/// What we said in our close frame, and when.
-#[derive(Debug)]
-struct Said {
-    at_ms: u64,
-    code: u16,
-    reason: Box<str>,
-}
-
 impl Connection {
     /// A connection whose opening handshake has just succeeded. `spread` is any number, such as the
     /// connection's id: it spreads the pings of many connections over time. `compression` is what was agreed on
@@ -140,7 +112,7 @@ impl Connection {
     pub fn new(now: Duration, limits: &Limits, spread: u64, compression: Option<&Parameters>) -> Self {
         let now_ms = millis(now);
         Connection {
-            state: State::Open,
+            life: Life::new(),
             inbound: Inbound::new(compression),
             blocked: false,
             header_len: 0,
@@ -150,13 +122,12 @@ impl Connection {
             control: Vec::new(),
             control_rate: ControlRate::new(limits.max_control_frames_per_s, now_ms),
             heartbeat: Heartbeat::new(now_ms, spread),
-            said: None,
         }
     }
 
     /// Where the connection is in its life.
     pub fn state(&self) -> &State {
-        &self.state
+        self.life.state()
     }
 
     /// Takes bytes from the peer; they are unmasked in place. Replies are appended to `out`. `scratch` may be another
@@ -171,7 +142,7 @@ impl Connection {
         sink: &mut impl Sink,
     ) -> Progress {
         let (len, now_ms) = (bytes.len(), millis(now));
-        if matches!(self.state, State::Closed(_)) {
+        if self.life.is_closed() {
             return Progress { consumed: len, blocked: false };
         }
         if self.blocked {
@@ -184,7 +155,7 @@ impl Connection {
         if let Err(violation) = self.run(&mut reading) {
             self.fail(violation, reading.out);
         }
-        if matches!(self.state, State::Closed(_)) {
+        if self.life.is_closed() {
             return Progress { consumed: len, blocked: false };
         }
         Progress { consumed: len - reading.rest.len(), blocked: self.blocked }
@@ -194,13 +165,9 @@ impl Connection {
     /// that [may be sent](crate::close::is_sendable); a reason that is too long is cut at a character. What the
     /// peer sends until it answers is still delivered.
     pub fn close(&mut self, now: Duration, code: u16, reason: &str, out: &mut Vec<u8>) {
-        if self.state != State::Open {
-            return;
+        if self.life.close(millis(now), code, reason) {
+            frame::put_close(out, Some(code), reason);
         }
-        frame::put_close(out, Some(code), reason);
-        let reason = truncate_reason(reason).into();
-        self.said = Some(Box::new(Said { at_ms: millis(now), code, reason }));
-        self.state = State::Closing;
     }
 
     /// The peer closed its side of the stream, or the stream broke. The code is 1006 unless we had sent one.
@@ -210,17 +177,15 @@ impl Connection {
 
     /// Ends without a further byte, for a reason of the caller's own.
     pub fn end(&mut self, code: u16, reason: &str, clean: bool) {
-        if !matches!(self.state, State::Closed(_)) {
-            self.state = State::Closed(Ending { code, reason: reason.into(), clean });
-            self.release();
-        }
+        self.life.end(code, reason, clean);
+        self.release();
     }
 
     /// When [`Connection::on_deadline`] wants to be called next. It may be early: calling it then does no harm.
     pub fn deadline(&self, limits: &Limits) -> Option<Duration> {
-        let at = match self.state {
+        let at = match self.state() {
             State::Closed(_) => None,
-            State::Closing => self.answer_until(limits),
+            State::Closing => self.life.answer_until(limits),
             State::Open => self.heartbeat.deadline(limits),
         };
         at.map(Duration::from_millis)
@@ -229,9 +194,9 @@ impl Connection {
     /// Does what time demands: a ping, a close for idleness, the end of a dead peer.
     pub fn on_deadline(&mut self, now: Duration, limits: &Limits, out: &mut Vec<u8>) {
         let now_ms = millis(now);
-        match self.state {
+        match self.state() {
             State::Closed(_) => {}
-            State::Closing if self.answer_until(limits).is_some_and(|until| now_ms >= until) => {
+            State::Closing if self.life.answer_until(limits).is_some_and(|until| now_ms >= until) => {
                 self.end_as_said(false);
             }
             State::Closing => {}
@@ -247,11 +212,6 @@ impl Connection {
                 Due::Idle => self.close(now, code::GOING_AWAY, "no message for too long", out),
             },
         }
-    }
-
-    /// How long the peer has to answer our close frame.
-    fn answer_until(&self, limits: &Limits) -> Option<u64> {
-        self.said.as_ref()?.at_ms.checked_add(millis(limits.close_timeout))
     }
 
     /// Takes frames until there are no more bytes, the sink is full or the connection closed.
@@ -273,7 +233,7 @@ impl Connection {
                 self.header_len = 0;
                 self.begin_frame(&header, reading)?;
             }
-            if matches!(self.state, State::Closed(_)) {
+            if self.life.is_closed() {
                 return Ok(());
             }
         }
@@ -451,14 +411,14 @@ impl Connection {
         if !self.control_rate.allow(reading.limits.max_control_frames_per_s, reading.now_ms) {
             return Err(Violation::ControlFlood);
         }
-        if opcode == Opcode::Ping && self.state == State::Open {
+        if opcode == Opcode::Ping && self.life.is_open() {
             frame::put(reading.out, Opcode::Pong, payload);
         }
         Ok(())
     }
 
     fn on_close(&mut self, close: CloseFrame<'_>, out: &mut Vec<u8>) {
-        if self.state == State::Closing {
+        if *self.state() == State::Closing {
             return self.end_as_said(true);
         }
         frame::put_close(out, close.code, "");
@@ -467,16 +427,14 @@ impl Connection {
 
     /// Ends with the code of our own close frame, 1006 if there is none.
     fn end_as_said(&mut self, clean: bool) {
-        match self.said.take() {
-            Some(said) => self.end(said.code, &said.reason, clean),
-            None => self.end(code::ABNORMAL, "", clean),
-        }
+        self.life.end_as_said(clean);
+        self.release();
     }
 
     /// Rule 2: tells the peer what it did wrong and listens no more.
     #[cold]
     fn fail(&mut self, violation: Violation, out: &mut Vec<u8>) {
-        if self.state == State::Open {
+        if self.life.is_open() {
             frame::put_close(out, Some(violation.close_code()), violation.reason());
             self.end(violation.close_code(), violation.reason(), false);
         } else {
@@ -490,7 +448,6 @@ impl Connection {
         self.message = None;
         self.inbound = Inbound::Plain;
         self.control = Vec::new();
-        self.said = None;
     }
 }
 

@@ -164,24 +164,8 @@ pub fn is_websocket<B>(request: &Request<B>) -> bool {
 
 /// Judges an opening handshake.
 pub fn answer<B>(request: &Request<B>, policy: &Policy) -> Result<Accepted, Refusal> {
+    let host = judge_upgrade(request)?;
     let headers = request.headers();
-    let bad = |reason| Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
-
-    if request.version() != Version::HTTP_11 {
-        return bad("A WebSocket handshake needs HTTP/1.1.");
-    }
-    if request.method() != Method::GET {
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "A WebSocket handshake is a GET request."));
-    }
-    let Some(host) = only(headers, &header::HOST) else {
-        return bad("The request needs exactly one Host header.");
-    };
-    if !has_token(headers, &header::UPGRADE, "websocket") {
-        return bad("The Upgrade header must contain \"websocket\".");
-    }
-    if !has_token(headers, &header::CONNECTION, "upgrade") {
-        return bad("The Connection header must contain \"Upgrade\".");
-    }
     let version_8 = match only(headers, &header::SEC_WEBSOCKET_VERSION) {
         Some(VERSION) => false,
         Some(VERSION_8) if policy.hybi8 => true,
@@ -193,33 +177,70 @@ pub fn answer<B>(request: &Request<B>, policy: &Policy) -> Result<Accepted, Refu
         }
     };
     let Some(key) = only(headers, &header::SEC_WEBSOCKET_KEY) else {
-        return bad("The request needs exactly one Sec-WebSocket-Key header.");
+        return Err(bad("The request needs exactly one Sec-WebSocket-Key header."));
     };
     if BASE64.decode(key).map(|nonce| nonce.len()) != Ok(16) {
-        return bad("Sec-WebSocket-Key must be 16 bytes in base64.");
+        return Err(bad("Sec-WebSocket-Key must be 16 bytes in base64."));
     }
-    let length = only(headers, &header::CONTENT_LENGTH);
-    if headers.contains_key(header::TRANSFER_ENCODING)
-        || (headers.contains_key(header::CONTENT_LENGTH) && length != Some("0"))
-    {
-        return bad("A WebSocket handshake has no body.");
-    }
-    if !policy.paths.is_empty() && !policy.paths.iter().any(|path| path == request.uri().path()) {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "No WebSocket is served at this path."));
-    }
-    let old_origin_allowed =
-        || !version_8 || origin_allowed(headers, &SEC_WEBSOCKET_ORIGIN, host, &policy.origins);
-    if !(origin_allowed(headers, &header::ORIGIN, host, &policy.origins) && old_origin_allowed()) {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "Pages of this origin may not connect (see the option \"origins\").",
-        ));
-    }
+    let origins = if version_8 { &[header::ORIGIN, SEC_WEBSOCKET_ORIGIN][..] } else { &[header::ORIGIN] };
+    judge_access(request, policy, host, origins)?;
     Ok(Accepted {
         accept: accept_value(key),
         subprotocol: choose_subprotocol(headers, policy),
         compression: policy.compression.and_then(|wanted| deflate::Parameters::agree(headers, &wanted)),
     })
+}
+
+/// What the handshakes of all versions begin with: from the version of HTTP to Connection. Returns the Host.
+pub(crate) fn judge_upgrade<B>(request: &Request<B>) -> Result<&str, Refusal> {
+    let headers = request.headers();
+    if request.version() != Version::HTTP_11 {
+        return Err(bad("A WebSocket handshake needs HTTP/1.1."));
+    }
+    if request.method() != Method::GET {
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "A WebSocket handshake is a GET request."));
+    }
+    let Some(host) = only(headers, &header::HOST) else {
+        return Err(bad("The request needs exactly one Host header."));
+    };
+    if !has_token(headers, &header::UPGRADE, "websocket") {
+        return Err(bad("The Upgrade header must contain \"websocket\"."));
+    }
+    if !has_token(headers, &header::CONNECTION, "upgrade") {
+        return Err(bad("The Connection header must contain \"Upgrade\"."));
+    }
+    Ok(host)
+}
+
+/// What they end with: no body, a path that exists, an origin that may connect under each of its names.
+pub(crate) fn judge_access<B>(
+    request: &Request<B>,
+    policy: &Policy,
+    host: &str,
+    origin_names: &[HeaderName],
+) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let length = only(headers, &header::CONTENT_LENGTH);
+    if headers.contains_key(header::TRANSFER_ENCODING)
+        || (headers.contains_key(header::CONTENT_LENGTH) && length != Some("0"))
+    {
+        return Err(bad("A WebSocket handshake has no body."));
+    }
+    if !policy.paths.is_empty() && !policy.paths.iter().any(|path| path == request.uri().path()) {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "No WebSocket is served at this path."));
+    }
+    if !origin_names.iter().all(|name| origin_allowed(headers, name, host, &policy.origins)) {
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "Pages of this origin may not connect (see the option \"origins\").",
+        ));
+    }
+    Ok(())
+}
+
+/// A refusal of what is no sound handshake.
+pub(crate) const fn bad(reason: &'static str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, reason)
 }
 
 /// The answer to a key (section 4.2.2, item 5.4).
@@ -266,7 +287,7 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
 }
 
 /// The value of a header that occurs once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() { None } else { value.to_str().ok().map(str::trim) }

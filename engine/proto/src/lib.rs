@@ -24,6 +24,7 @@ pub mod error;
 pub mod frame;
 pub mod handshake;
 mod heartbeat;
+mod life;
 pub mod limits;
 pub mod mask;
 mod message;
