@@ -112,8 +112,8 @@ fn set_signal_mask(mask: &libc::sigset_t) {
 /// Descriptors from here on are out of the reach of select(2), whose sets end at 1,024, with room to spare.
 const ABOVE_SELECT: RawFd = 2_048;
 
-/// Moves a socket to a high descriptor, so that the host's own select() never meets one that is too high because
-/// of us. Where the limit of open files forbids it the socket stays where it is.
+/// Moves a socket or a file to a high descriptor, so that the host's own select() never meets one that is too high
+/// because of us. Where the limit of open files forbids it, it stays where it is.
 pub(crate) fn move_above_select<T: Into<OwnedFd> + From<OwnedFd>>(socket: T) -> T {
     let fd: OwnedFd = socket.into();
     if fd.as_raw_fd() >= ABOVE_SELECT {
@@ -159,6 +159,36 @@ pub(crate) fn trim_memory() {
     // SAFETY: takes no pointers and may be called at any time from any thread.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// Opens for reading what `path` names below `directory`, by openat2(2) of Linux 5.6. Neither `..` nor a symlink
+/// leads out of it: that is the error EXDEV.
+pub(crate) fn open_beneath(
+    directory: &std::fs::File,
+    path: &std::path::Path,
+    flags: libc::c_int,
+) -> io::Result<std::fs::File> {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?;
+    // SAFETY: three numbers, for each of which 0 is a value.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (flags | libc::O_RDONLY | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+    // SAFETY: an open descriptor, a string that ends with 0 and an open_how of the size that is given; all live
+    // through the call.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            directory.as_raw_fd(),
+            path.as_ptr(),
+            ptr::from_ref(&how),
+            size_of::<libc::open_how>(),
+        )
+    };
+    match RawFd::try_from(fd) {
+        // SAFETY: the descriptor is new and nobody else's.
+        Ok(fd) if fd >= 0 => Ok(unsafe { std::fs::File::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! A server with a host that records, and clients that this project did not write.
 #![allow(dead_code, unreachable_pub)] // Each test binary uses its own part.
 
+pub mod site;
+
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
