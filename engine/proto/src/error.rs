@@ -36,6 +36,8 @@ pub enum Violation {
     TooManyFragments,
     /// More control frames than `max_control_frames_per_s`.
     ControlFlood,
+    /// A frame of the protocol of 2010 that neither is a text nor closes.
+    Hixie76Framing,
 }
 
 impl Violation {
@@ -67,6 +69,7 @@ impl Violation {
             Violation::MessageTooBig => "message is larger than allowed",
             Violation::TooManyFragments => "message has more fragments than allowed",
             Violation::ControlFlood => "too many control frames",
+            Violation::Hixie76Framing => "frame that is neither a text nor the closing handshake",
         }
     }
 }

@@ -93,7 +93,8 @@ impl Heartbeat {
         self.waiting_since.checked_add(interval.max(1))
     }
 
-    fn message_until(&self, limits: &Limits) -> Option<u64> {
+    /// Until when a message has to come. None: never.
+    pub(crate) fn message_until(&self, limits: &Limits) -> Option<u64> {
         if limits.idle_timeout.is_zero() {
             return None;
         }

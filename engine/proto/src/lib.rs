@@ -8,6 +8,7 @@
 //! * [`frame`] — how a frame looks on the wire (section 5.2), both ways
 //! * [`close`] — close codes and the close frame's payload (sections 5.5.1 and 7.4)
 //! * [`deflate`] — compressed messages (RFC 7692)
+//! * [`hixie76`] — the protocol of 2010, its handshake and its frames
 //! * [`mask`], [`utf8`] — unmasking in place (5.3) and text that may end in the middle of a character (8.1)
 //! * [`limits`], [`error`] — what a peer may do at most, and what is said to one that did more
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod error;
 pub mod frame;
 pub mod handshake;
 mod heartbeat;
+pub mod hixie76;
 mod life;
 pub mod limits;
 pub mod mask;

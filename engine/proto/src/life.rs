@@ -61,7 +61,7 @@ impl Life {
         matches!(self.state, State::Closed(_))
     }
 
-    /// Our close frame goes out now; false if there is no such time any more. A reason that is too long is cut.
+    /// Our close frame goes out now; false if one did before. A reason that is too long is cut.
     pub(crate) fn close(&mut self, now_ms: u64, code: u16, reason: &str) -> bool {
         let is_open = self.is_open();
         if is_open {

@@ -48,8 +48,12 @@ impl Assembly {
         if self.fragments >= limits.max_fragments {
             return Err(Violation::TooManyFragments);
         }
-        let room = self.max.saturating_sub(self.data.len());
-        if header.len > room as u64 { Err(Violation::MessageTooBig) } else { Ok(()) }
+        if header.len > self.room() as u64 { Err(Violation::MessageTooBig) } else { Ok(()) }
+    }
+
+    /// How many more bytes of payload are allowed.
+    pub(crate) fn room(&self) -> usize {
+        self.max.saturating_sub(self.data.len())
     }
 
     /// Counts one more fragment. Nothing is allocated for a length that is only declared.
