@@ -76,10 +76,11 @@ def all_suites() -> dict[str, Suite]:
 
 
 def autobahn() -> dict[str, Suite]:
-    """Each echo server without compression; with it, some of the cases that compress, and by `make autobahn` all
-    cases there are."""
+    """Each echo server without compression; with it, some of the cases that compress, and by `make autobahn`
+    all cases there are."""
+    php = ["php", "-q", "-d", f"extension={EXTENSION}"]
     servers = {
-        "php": ["php", "-q", "-d", f"extension={EXTENSION}", "examples/php/echo/server.php", "127.0.0.1", "0"],
+        "php": [*php, "examples/php/echo/server.php", "127.0.0.1", "0"],
         "c": ["target/examples-c/echo", "127.0.0.1:0"],
     }
     suites = {}
@@ -92,7 +93,8 @@ def autobahn() -> dict[str, Suite]:
         if has_option("compression"):
             sections = ["--sections", "12", "13", "--quick"]
             suites[quick] = Suite([*command, quick, *sections, "--", *server, *deflate], count_line)
-            suites[every] = Suite([*command, every, "--", *server, *deflate], count_line, 1500, by_default=False)
+            all_of_it = [*command, every, "--", *server, *deflate]
+            suites[every] = Suite(all_of_it, count_line, seconds=1500, by_default=False)
     return suites
 
 

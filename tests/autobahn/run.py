@@ -50,10 +50,12 @@ def main() -> int:
 
     server = Server(command, report / "server.log")
     try:
-        run_cases(server.wait_for_address(), [glob for globs, _ in selected.values() for glob in globs], report)
+        globs = [glob for globs, _ in selected.values() for glob in globs]
+        run_cases(server.wait_for_address(), globs, report)
     finally:
         stopped = server.stop()
-    failures, passed = judge(report / "index.json", {section: count for section, (_, count) in selected.items()})
+    expected = {section: count for section, (_, count) in selected.items()}
+    failures, passed = judge(report / "index.json", expected)
     if not stopped:
         failures.append(f"FAILED the server did not end within {STOP_SECONDS} s of SIGTERM")
     for failure in sorted(failures):

@@ -1,4 +1,4 @@
-"""A certificate authority of our own and a server's certificate signed by it, made anew for each run by openssl."""
+"""A certificate authority of our own and a server's certificate by it, made anew for each run by openssl."""
 
 import atexit
 import base64
@@ -50,17 +50,19 @@ def certificates() -> Certificates:
     config, authority_key = folder / "openssl.cnf", folder / "authority.key"
     config.write_text(CONFIG)
     made = Certificates(folder / "authority.pem", folder / "server.pem", folder / "server.key")
-    new = ["req", "-x509", "-config", config, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    new += ["-days", "2"]
-    openssl(*new, "-extensions", "authority", "-subj", "/CN=wsengine test authority",
-            "-keyout", authority_key, "-out", made.authority)
-    openssl(*new, "-extensions", "server", "-subj", "/CN=localhost", "-CA", made.authority, "-CAkey", authority_key,
-            "-keyout", made.key, "-out", made.server)
+    new = ["req", "-x509", "-config", config, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    new += ["-nodes", "-days", "2"]
+    authority = ["-extensions", "authority", "-subj", "/CN=wsengine test authority"]
+    openssl(*new, *authority, "-keyout", authority_key, "-out", made.authority)
+    server = ["-extensions", "server", "-subj", "/CN=localhost"]
+    server += ["-CA", made.authority, "-CAkey", authority_key]
+    openssl(*new, *server, "-keyout", made.key, "-out", made.server)
     return made
 
 
 def openssl(*arguments) -> str:
-    done = subprocess.run(["openssl", *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    command = ["openssl", *map(str, arguments)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"openssl {arguments[0]}: {done.stderr}")
     return done.stdout

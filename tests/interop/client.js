@@ -112,7 +112,8 @@ async function run(line) {
     const { command, ...parameters } = JSON.parse(line);
     let timer;
     const late = new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`no answer to ${command} in ${SECONDS} s`)), SECONDS * 1000);
+        const error = new Error(`no answer to ${command} in ${SECONDS} s`);
+        timer = setTimeout(reject, SECONDS * 1000, error);
     });
     try {
         return { result: await Promise.race([commands[command](parameters), late]) };

@@ -1,4 +1,4 @@
-"""Chromium as the client, with a page that it gets from the echo server itself, by HTTPS where it then speaks wss."""
+"""Chromium as the client, with a page from the echo server itself, by HTTPS where it then speaks wss."""
 
 import sys
 import unittest
@@ -29,7 +29,8 @@ class Page:
         self.extensions = browser.run("return openSocket()")
 
     def test_text_and_binary_of_all_sizes(self):
-        self.assertEqual(self.extensions.startswith("permessage-deflate"), self.row.compressed, self.extensions)
+        agreed = self.extensions.startswith("permessage-deflate")
+        self.assertEqual(agreed, self.row.compressed, self.extensions)
         self.assertEqual(browser.run("return echo(arguments[0])", SIZES), [])
 
     def test_many_messages_in_a_row(self):

@@ -1,5 +1,5 @@
-// The browser's own WebSocket, at the server that this page came from. Each function answers with what a test wants
-// to know; one connection at a time, the one that was opened last.
+// The browser's own WebSocket, at the server that this page came from. Each function answers with what a test
+// wants to know; one connection at a time, the one that was opened last.
 'use strict';
 
 const PATTERN = new TextEncoder().encode('Grüße, 世界 👋 ');
@@ -46,13 +46,15 @@ async function echo(sizes) {
         if (await receive() !== text) bad.push(`text of ${size}`);
         socket.send(bytes);
         const answer = new Uint8Array(await receive());
-        if (answer.length !== size || answer.some((byte, at) => byte !== bytes[at])) bad.push(`binary of ${size}`);
+        const same = answer.length === size && answer.every((byte, at) => byte === bytes[at]);
+        if (!same) bad.push(`binary of ${size}`);
     }
     return bad;
 }
 
 async function many(count) {
-    const sent = Array.from({ length: count }, (_, n) => JSON.stringify({ number: n, text: 'ж'.repeat(n % 100) }));
+    const message = (_, number) => JSON.stringify({ number, text: 'ж'.repeat(number % 100) });
+    const sent = Array.from({ length: count }, message);
     sent.forEach((text) => socket.send(text));
     for (const text of sent) {
         if (await receive() !== text) return false;
