@@ -109,10 +109,10 @@ fn address<T: FromStr + Into<IpAddr>>(text: &str) -> Option<IpAddr> {
     text.parse::<T>().ok().map(T::into)
 }
 
-/// Whatever address begins like this, zeros complete it, or the second half of a double colon.
+/// Whatever address begins like this, zeros complete it.
 fn may_become_address<T: FromStr>(text: &str) -> bool {
     let is_completed_by = |tail: &str| format!("{text}{tail}").parse::<T>().is_ok();
-    ["0.0.0.0", "0:0:0:0:0:0:0:0", ":"]
+    ["0.0.0.0", "0:0:0:0:0:0:0:0"]
         .iter()
         .any(|tail| (0..=tail.len()).filter_map(|at| tail.get(at..)).any(is_completed_by))
 }

@@ -92,10 +92,9 @@ impl Opening {
 
 /// What a key hides: its digits as one number, divided by the number of its spaces.
 fn number(key: &str) -> Option<u32> {
-    let spaces = key.bytes().filter(|&byte| byte == b' ').count();
+    let spaces = u32::try_from(key.bytes().filter(|&byte| byte == b' ').count()).ok()?;
     let digits: String = key.chars().filter(char::is_ascii_digit).collect();
     let digits: u32 = digits.parse().ok()?;
-    let spaces = u32::try_from(spaces).ok()?;
     (digits.checked_rem(spaces)? == 0).then(|| digits / spaces)
 }
 
@@ -195,7 +194,7 @@ mod tests {
             ("sec-websocket-key1", None),
             ("sec-websocket-key2", None),
             ("sec-websocket-key1", Some("4146546015")),
-            ("sec-websocket-key1", Some("4146546015 1 ")),
+            ("sec-websocket-key1", Some("4 1 5")),
             ("sec-websocket-key2", Some("no digits")),
             ("sec-websocket-key2", Some("4 2949 67296")),
         ] {
@@ -212,10 +211,9 @@ mod tests {
     #[test]
     fn the_policy_of_other_versions_holds() {
         let origins = Origins::List(vec![Origin::parse("https://shop.example").unwrap()]);
-        let listed = Policy { origins, ..policy() };
-        assert_eq!(answer(&request(&[]), &listed, false).unwrap_err().status, 403);
-        let elsewhere = Policy { paths: vec!["/push".into()], ..policy() };
-        assert_eq!(answer(&request(&[]), &elsewhere, false).unwrap_err().status, 404);
+        let status = |policy| answer(&request(&[]), &policy, false).unwrap_err().status;
+        assert_eq!(status(Policy { origins, ..policy() }), 403);
+        assert_eq!(status(Policy { paths: vec!["/push".into()], ..policy() }), 404);
     }
 
     #[test]
@@ -244,8 +242,8 @@ mod tests {
         }
 
         #[test]
-        fn any_key_has_a_number_or_none(key in ".{0,40}", likely in "[0-9 ]{0,14}") {
-            let _ = (number(&key), number(&likely));
+        fn any_key_has_a_number_or_none(key in ".{0,40}|[0-9 ]{0,14}") {
+            let _ = super::number(&key);
         }
     }
 }

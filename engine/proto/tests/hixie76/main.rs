@@ -50,7 +50,8 @@ fn a_text_that_is_there_as_a_whole_is_not_copied() {
             self.0.push((payload.as_bytes().as_ptr(), matches!(payload, Payload::Borrowed(_))));
         }
     }
-    let bytes = encode_texts(&["one", "two"]);
+    let longest = "x".repeat(limits().max_message_bytes);
+    let bytes = encode_texts(&["one", &longest]);
     let mut sink = Borrowing(Vec::new());
     Hixie76::new(Duration::ZERO).receive(Duration::ZERO, &limits(), &bytes, &mut Vec::new(), &mut sink);
     assert_eq!(sink.0, [(bytes[1..].as_ptr(), true), (bytes[6..].as_ptr(), true)]);
@@ -166,9 +167,10 @@ fn a_peer_that_waits_for_us_is_not_idle() {
     let second = Duration::from_secs(1);
     let mut peer = Peer::new(Limits { idle_timeout: 10 * second, ..limits() });
     peer.sink.room = 0;
-    peer.feed(b"\x00a\xff").at(10 * second).at(15 * second);
-    assert_eq!(peer.conn.state(), &State::Open);
+    peer.feed(b"\x00a").at(10 * second);
+    assert_eq!((peer.conn.state(), peer.conn.deadline(&peer.limits)), (&State::Open, Some(1_020 * second)));
+    peer.now = 1_015 * second;
     peer.sink.room = 1;
     peer.feed(b"").at(24 * second);
-    assert_eq!((peer.conn.state(), peer.sink.messages.len()), (&State::Open, 1));
+    assert_eq!((peer.conn.state(), peer.conn.deadline(&peer.limits)), (&State::Open, Some(1_025 * second)));
 }

@@ -178,6 +178,7 @@ fn the_chain_breaks_off_at_an_element_that_is_not_sound() {
         "for=192.0.2.9\"",
         "for=\"192.0.2.9\\\"",
         "for=\"192.0.2.9\"x",
+        "by=a\\b;for=192.0.2.9",
     ] {
         let line = format!("for=192.0.2.1;proto=https, {broken}, for=10.0.0.2");
         assert_eq!(by_forwarded(&[&line]), ("10.0.0.2".into(), None), "{broken}");
