@@ -104,6 +104,10 @@ typedef enum wsengine_error {
      */
     WSENGINE_ERR_FORKED = -10,
     /**
+     * A handshake cannot be decided on: it was before, its client has left, or the time is over.
+     */
+    WSENGINE_ERR_DECIDED = -11,
+    /**
      * A bug inside wsengine was caught before it reached your program; free the server.
      */
     WSENGINE_ERR_INTERNAL = -13,
@@ -131,6 +135,11 @@ typedef enum wsengine_event_type {
      * No event; never delivered.
      */
     WSENGINE_EVENT_NONE = 0,
+    /**
+     * A client asks to connect; only with the option handshake_events. Answer with wsengine_accept() or
+     * wsengine_reject() before handshake_timeout_ms is over. data/len: request target, path and query.
+     */
+    WSENGINE_EVENT_HANDSHAKE = 1,
     /**
      * A connection is open. data/len: request target, path and query.
      */
@@ -164,6 +173,11 @@ typedef enum wsengine_event_type {
  * Options for wsengine_start(); for one thread at a time. May start several servers.
  */
 typedef struct wsengine_config_t wsengine_config_t;
+
+/**
+ * The request of a client that asks to connect or has connected; see request in wsengine_event_t.
+ */
+typedef struct wsengine_request_t wsengine_request_t;
 
 /**
  * A running server. Made by wsengine_start(), ended by wsengine_free().
@@ -201,9 +215,9 @@ typedef struct wsengine_event_t {
      */
     size_t len;
     /**
-     * NULL.
+     * HANDSHAKE and OPEN: what the request holds, for wsengine_request_header(); else NULL. As valid as data.
      */
-    void *reserved_pointer;
+    const wsengine_request_t *request;
     /**
      * Microseconds from the server's start to when it happened.
      */
@@ -369,6 +383,13 @@ int wsengine_port(const wsengine_t *server);
 const char *wsengine_address(const wsengine_t *server, size_t index);
 
 /**
+ * Reads the files of the options tls_cert and tls_key again, for connections from now on; those that are there keep
+ * what they have. WSENGINE_ERR_INVALID: something is wrong with the files, wsengine_last_error() says what, and
+ * nothing has changed.
+ */
+int wsengine_tls_reload(const wsengine_t *server);
+
+/**
  * Begins a graceful stop and returns at once: nobody new is let in, what is queued is still sent, each connection
  * gets close code 1001, and what is left after timeout_ms (-1: the option drain_ms) is cut. Go on polling until
  * WSENGINE_EVENT_STOPPED. A second call can only shorten the time.
@@ -406,6 +427,38 @@ int wsengine_event_fd(const wsengine_t *server);
  * Makes the poll that waits now, or else the next one, return 0. Any thread; async-signal-safe.
  */
 int wsengine_wakeup(const wsengine_t *server);
+
+/**
+ * The value of a header of the request, its name in any case, or NULL if there is none. One that came several times
+ * is one value, joined by ", " (cookies by "; "). What is no header has a name with a colon before it: ":method",
+ * ":path", ":query", ":scheme" ("ws" or "wss"), ":peer" (the client's address, also behind trusted proxies) and
+ * ":subprotocol" (the one agreed on; not before OPEN). Only while the event is valid, by the thread that polls; the
+ * text, which ends with a NUL, is valid until the next poll of this server.
+ */
+const char *wsengine_request_header(const wsengine_t *server,
+                                    const wsengine_request_t *request,
+                                    const char *name);
+
+/**
+ * The value of a cookie of the request, or NULL if it has none of this name; of two the first. As valid as the
+ * answer of wsengine_request_header().
+ */
+const char *wsengine_request_cookie(const wsengine_t *server,
+                                    const wsengine_request_t *request,
+                                    const char *name);
+
+/**
+ * Lets the client in that a HANDSHAKE event asks for; OPEN follows, and from then on it can be sent to.
+ * subprotocol: NULL (the option subprotocols chooses) or one that the client offers. headers: NULL, or lines such as
+ * "Set-Cookie: a=1\r\n" for the answer. WSENGINE_ERR_DECIDED: it is too late. Any thread.
+ */
+int wsengine_accept(const wsengine_t *server, uint64_t conn, const char *subprotocol, const char *headers);
+
+/**
+ * Turns such a client away. status: 300 to 599; body: NULL or text; headers: as for wsengine_accept(), such as
+ * "WWW-Authenticate: Basic realm=\"chat\"\r\n" with 401.
+ */
+int wsengine_reject(const wsengine_t *server, uint64_t conn, int status, const char *body, const char *headers);
 
 /**
  * Queues a message for one connection and returns; data is copied. kind: WSENGINE_TEXT or WSENGINE_BINARY.

@@ -5,8 +5,9 @@ use crate::error::Failure;
 use crate::error::wsengine_error::{
     WSENGINE_ERR_BUSY, WSENGINE_ERR_FORKED, WSENGINE_ERR_INVALID, WSENGINE_ERR_STOPPED,
 };
+use crate::handshake::wsengine_request_t;
 use crate::server::{millis, wsengine_t};
-use std::ffi::{c_int, c_void};
+use std::ffi::{CString, c_int};
 use std::sync::PoisonError;
 use wsengine::{Event, EventBody, Kind, Request, Wait};
 
@@ -23,12 +24,14 @@ pub enum wsengine_kind {
 use wsengine_kind::*;
 
 /// Values of type in wsengine_event_t. Ignore those you do not know: later versions may add some.
-// 1 is kept for a client that asks to connect.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum wsengine_event_type {
     /// No event; never delivered.
     WSENGINE_EVENT_NONE = 0,
+    /// A client asks to connect; only with the option handshake_events. Answer with wsengine_accept() or
+    /// wsengine_reject() before handshake_timeout_ms is over. data/len: request target, path and query.
+    WSENGINE_EVENT_HANDSHAKE = 1,
     /// A connection is open. data/len: request target, path and query.
     WSENGINE_EVENT_OPEN = 2,
     /// A whole message arrived. kind: WSENGINE_TEXT (valid UTF-8) or WSENGINE_BINARY; data/len: payload.
@@ -65,8 +68,8 @@ pub struct wsengine_event_t {
     pub data: *const u8,
     /// Length of data in bytes; may be 0.
     pub len: usize,
-    /// NULL.
-    pub reserved_pointer: *mut c_void,
+    /// HANDSHAKE and OPEN: what the request holds, for wsengine_request_header(); else NULL. As valid as data.
+    pub request: *const wsengine_request_t,
     /// Microseconds from the server's start to when it happened.
     pub time_us: u64,
     /// MESSAGE: enum wsengine_kind; else 0.
@@ -158,21 +161,26 @@ pub unsafe extern "C" fn wsengine_wakeup(server: *const wsengine_t) -> c_int {
 
 impl wsengine_event_t {
     /// Borrows from the poller's batch and from `texts`; both live until the next poll.
-    fn new(event: &Event<'_>, texts: &mut Vec<String>) -> Self {
+    fn new(event: &Event<'_>, texts: &mut Vec<CString>) -> Self {
         let blank = wsengine_event_t {
             r#type: WSENGINE_EVENT_NONE as u32,
             flags: 0,
             conn: event.conn.map_or(0, |conn| conn.as_u64()),
             data: c"".as_ptr().cast(),
             len: 0,
-            reserved_pointer: std::ptr::null_mut(),
+            request: std::ptr::null(),
             time_us: event.time.as_micros() as u64,
             kind: 0,
             code: 0,
             reserved: 0,
         };
         match event.body {
-            EventBody::Open(request) => blank.of(WSENGINE_EVENT_OPEN).with(target(request, texts)),
+            EventBody::Handshake(request) => {
+                blank.of(WSENGINE_EVENT_HANDSHAKE).with(target(request, texts)).of_request(request)
+            }
+            EventBody::Open(request) => {
+                blank.of(WSENGINE_EVENT_OPEN).with(target(request, texts)).of_request(request)
+            }
             EventBody::Message { kind, data } => {
                 let kind = if kind == Kind::Text { WSENGINE_TEXT } else { WSENGINE_BINARY };
                 wsengine_event_t { kind: kind as u32, ..blank }.of(WSENGINE_EVENT_MESSAGE).with(data)
@@ -197,16 +205,20 @@ impl wsengine_event_t {
         wsengine_event_t { r#type: kind as u32, ..self }
     }
 
+    fn of_request(self, request: &Request) -> Self {
+        wsengine_event_t { request: std::ptr::from_ref(request).cast(), ..self }
+    }
+
     fn with(self, bytes: &[u8]) -> Self {
         wsengine_event_t { data: bytes.as_ptr(), len: bytes.len(), ..self }
     }
 }
 
 /// Path and query in one piece, as they came. The heap holds the text, so `texts` may grow.
-fn target<'a>(request: &'a Request, texts: &'a mut Vec<String>) -> &'a [u8] {
+fn target<'a>(request: &'a Request, texts: &'a mut Vec<CString>) -> &'a [u8] {
     if request.query.is_empty() {
         return request.path.as_bytes();
     }
-    texts.push(format!("{}?{}", request.path, request.query));
-    texts.last().map_or(&[], String::as_bytes)
+    texts.push(CString::new(format!("{}?{}", request.path, request.query)).unwrap_or_default());
+    texts.last().map_or(&[], |text| text.as_bytes())
 }

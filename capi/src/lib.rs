@@ -16,6 +16,7 @@ pub mod log;
 pub mod server;
 
 pub mod event;
+pub mod handshake;
 pub mod send;
 pub mod stats;
 

@@ -13,7 +13,7 @@ use wsengine::Server;
 pub struct wsengine_t {
     pub(crate) engine: Server,
     /// Texts made for the events that were polled last, such as request targets; only the poller touches them.
-    pub(crate) texts: Mutex<Vec<String>>,
+    pub(crate) texts: Mutex<Vec<CString>>,
     addresses: Vec<CString>,
     process: Process,
 }
@@ -57,6 +57,19 @@ pub unsafe extern "C" fn wsengine_address(server: *const wsengine_t, index: usiz
         Ok(server.addresses.get(index).map_or(std::ptr::null(), |address| address.as_ptr()))
     };
     guard(|_| std::ptr::null(), address)
+}
+
+/// Reads the files of the options tls_cert and tls_key again, for connections from now on; those that are there keep
+/// what they have. WSENGINE_ERR_INVALID: something is wrong with the files, wsengine_last_error() says what, and
+/// nothing has changed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wsengine_tls_reload(server: *const wsengine_t) -> c_int {
+    call(|| {
+        // SAFETY: the header's contract for handles.
+        let server = unsafe { self::server(server) }?;
+        server.engine.tls_reload()?;
+        Ok(0)
+    })
 }
 
 /// Begins a graceful stop and returns at once: nobody new is let in, what is queued is still sent, each connection

@@ -8,9 +8,11 @@ use crate::driver::Conn;
 use crate::event::ConnId;
 use crate::hub::Hub;
 use crate::mailbox::{Commands, Target, What};
+use crate::stream::Stream;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::task::Waker;
 
 /// Pieces handed to one vectored write.
 const SLICES: usize = 64;
@@ -69,6 +71,9 @@ impl Hub {
         if commands.resume {
             self.resume();
         }
+        for (conn, decision) in commands.decisions.drain(..) {
+            self.decide(conn, decision);
+        }
         if !commands.sockets.is_empty() {
             self.sockets.append(&mut commands.sockets);
             self.wake_root();
@@ -76,6 +81,7 @@ impl Hub {
         let mut plan = std::mem::take(&mut self.plan);
         self.make_plan(commands, &mut plan);
         self.deliver(commands, &mut plan);
+        self.encoder.clear();
         plan.next.clear();
         plan.broadcasts.clear();
         plan.touched.clear();
@@ -220,9 +226,19 @@ fn is_excepted(commands: &Commands, broadcast: u32, id: ConnId) -> bool {
     commands.exceptions.get(except as usize).is_some_and(|except| except.contains(&id))
 }
 
+/// Writes frames that are encoded for one connection as [`write`] does.
+pub(crate) fn write_frames(
+    stream: &mut Stream,
+    waker: Option<&Waker>,
+    frames: &[Bytes],
+) -> io::Result<usize> {
+    write_slices(stream, waker, frames, |frame| frame)
+}
+
 /// Writes pieces until all is written or the socket takes no more; says how many bytes it took.
 pub(crate) fn write(
-    stream: &tokio::net::TcpStream,
+    stream: &mut Stream,
+    waker: Option<&Waker>,
     commands: &Commands,
     pieces: &[Piece],
 ) -> io::Result<usize> {
@@ -230,8 +246,17 @@ pub(crate) fn write(
         Piece::Arena(range) => commands.bytes(range),
         Piece::Large(index) => commands.large.get(*index as usize).map_or(&[][..], |frame| frame),
     };
+    write_slices(stream, waker, pieces, bytes)
+}
+
+fn write_slices<'a, T>(
+    stream: &mut Stream,
+    waker: Option<&Waker>,
+    pieces: &'a [T],
+    bytes: impl Fn(&'a T) -> &'a [u8],
+) -> io::Result<usize> {
     if let [piece] = pieces {
-        return stream.try_write(bytes(piece));
+        return stream.try_write(waker, bytes(piece));
     }
     let mut written = 0;
     for pieces in pieces.chunks(SLICES) {
@@ -241,7 +266,7 @@ pub(crate) fn write(
             *slice = IoSlice::new(bytes(piece));
             total += slice.len();
         }
-        match stream.try_write_vectored(slices.get(..pieces.len()).unwrap_or_default()) {
+        match stream.try_write_vectored(waker, slices.get(..pieces.len()).unwrap_or_default()) {
             Ok(taken) => {
                 written += taken;
                 if taken < total {

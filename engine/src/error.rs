@@ -61,7 +61,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Why a message or a close was not queued. Nothing of it was, then.
+/// Why a message, a close or a decision was not queued. Nothing of it was, then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendError {
     /// The connection is closed, is closing or never existed. Normal: a peer may leave at any time.
@@ -80,6 +80,8 @@ pub enum SendError {
     NotUtf8,
     /// A close code that must not be sent, or a reason that is too long; the text names it and what is allowed.
     BadClose(String),
+    /// A decision on a handshake that cannot be carried out; the text names what was given and what is allowed.
+    BadDecision(String),
     /// The server is stopping or has stopped.
     Stopped,
 }
@@ -94,7 +96,7 @@ impl fmt::Display for SendError {
                 "a message of {len} bytes does not fit the option \"send_queue_bytes\", which is {max}"
             ),
             SendError::NotUtf8 => f.write_str("text must be valid UTF-8; send other bytes as binary"),
-            SendError::BadClose(text) => f.write_str(text),
+            SendError::BadClose(text) | SendError::BadDecision(text) => f.write_str(text),
             SendError::Stopped => f.write_str("the server is stopping or has stopped"),
         }
     }

@@ -1,12 +1,14 @@
 //! What the host is told of: the events, and the request that opened a connection.
 //!
-//! For one connection: open (message | drain)* close, in this order, exactly one close for each open, none lost.
+//! For one connection: \[handshake\] open (message | drain)* close, in this order, exactly one close for each open, none lost.
 
-use http::HeaderMap;
+use crate::peer::Peer;
+use http::{HeaderMap, header};
+use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 use wsengine_proto::Kind;
+use wsengine_proto::handshake;
 
 /// Names a connection for the life of the server and is never given again.
 ///
@@ -73,6 +75,9 @@ pub struct Event<'a> {
 /// What happened.
 #[derive(Debug, Clone, Copy)]
 pub enum EventBody<'a> {
+    /// A client asks to connect and the host decides, by [`crate::Server::accept`] or [`crate::Server::reject`]; with
+    /// the option `handshake_events` only.
+    Handshake(&'a Request),
     /// The opening handshake succeeded.
     Open(&'a Request),
     /// A whole message arrived.
@@ -117,15 +122,53 @@ pub struct Request {
     pub query: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The peer's address.
-    pub peer: SocketAddr,
-    /// The subprotocol that was agreed on.
+    /// Who sent it, also when it came through trusted proxies.
+    pub peer: Peer,
+    /// The subprotocol that was agreed on; none yet while the host decides.
     pub subprotocol: Option<String>,
     /// Did it come by TLS?
     pub tls: bool,
 }
 
 impl Request {
+    /// The page's origin as the browser tells it (RFC 6455, section 10.2); None for clients that are no browsers.
+    pub fn origin(&self) -> Option<&str> {
+        self.headers.get(header::ORIGIN)?.to_str().ok()
+    }
+
+    /// The subprotocols that the client offers, in its order of preference.
+    pub fn offered_subprotocols(&self) -> impl Iterator<Item = &str> {
+        handshake::offered_subprotocols(&self.headers)
+    }
+
+    /// The value of a header, its name in any case; one that came several times is one value, as RFC 9110 5.3 joins
+    /// them (RFC 6265 5.4 for cookies).
+    pub fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let mut values = self.headers.get_all(name).iter();
+        let first = values.next()?.as_bytes();
+        let mut rest = values.peekable();
+        if rest.peek().is_none() {
+            return Some(Cow::Borrowed(first));
+        }
+        let separator: &[u8] = if name.eq_ignore_ascii_case("cookie") { b"; " } else { b", " };
+        let joined =
+            rest.fold(first.to_vec(), |joined, value| [&joined, separator, value.as_bytes()].concat());
+        Some(Cow::Owned(joined))
+    }
+
+    /// The cookies in the order in which they came, their values as they stand there (RFC 6265, section 4.2.1), but
+    /// without the quotes around one.
+    pub fn cookies(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let lines = self.headers.get_all(header::COOKIE).iter();
+        lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
+            let equals = pair.iter().position(|byte| *byte == b'=')?;
+            let (name, value) = pair.split_at_checked(equals)?;
+            let value = value.get(1..)?.trim_ascii();
+            let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+            Some((name.trim_ascii(), bare.unwrap_or(value))).filter(|(name, _)| !name.is_empty())
+        })
+    }
+
     /// What it costs in an inbox, in bytes.
     pub(crate) fn cost(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 64).sum();
@@ -142,6 +185,22 @@ mod tests {
         let id = ConnId::new(3, 4_000_000, 17);
         assert_eq!((id.thread(), id.slot()), (3, 4_000_000));
         assert_ne!(id, ConnId::new(3, 4_000_000, 18));
+    }
+
+    #[test]
+    fn cookies_come_apart() {
+        let mut headers = HeaderMap::new();
+        headers.append("cookie", "a=1; b=\"two\";c==3;=x;bare; d=".parse().unwrap());
+        headers.append("cookie", "a=4".parse().unwrap());
+        let peer = Peer::Unix;
+        let (path, query) = (String::new(), String::new());
+        let request = Request { path, query, headers, peer, subprotocol: None, tls: false };
+        let cookies: Vec<_> = request
+            .cookies()
+            .map(|(n, v)| [n, v].map(|text| String::from_utf8(text.to_vec()).unwrap()))
+            .collect();
+        let expected = [["a", "1"], ["b", "two"], ["c", "=3"], ["d", ""], ["a", "4"]];
+        assert_eq!(cookies, expected.map(|pair| pair.map(str::to_owned)));
     }
 
     #[test]

@@ -1,15 +1,20 @@
-//! A socket until it is a WebSocket: hyper reads the request, the answer is the opening handshake, what a
-//! plain request gets (`plain.rs`), or a refusal with a status and one line that says why.
+//! A socket until it is a WebSocket: hyper reads the request, the answer is the opening handshake, a file of
+//! `static_root`, or a refusal with a status and one line that says why.
 //!
 //! After the 101 the stream is taken back from hyper together with the bytes it has read too far, and all that
 //! hyper needed is freed.
 
-use crate::event::Request;
+use crate::driver::Opened;
+use crate::handshake::{self, Answer, Asking, Upgrade, count_refusal};
 use crate::hub;
-use crate::link::{Seat, Shared};
+use crate::link::Shared;
+use crate::listen::Speaks;
+use crate::peer::Peer;
 use crate::plain;
-use crate::response::{Response, empty, refused};
-use http::{StatusCode, header};
+use crate::preface::{self, Failed};
+use crate::response::Response;
+use crate::stream::{Socket, Stream};
+use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,20 +23,20 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep_until};
-use wsengine_proto::handshake::{self, Accepted, Refusal};
+use wsengine_proto::handshake::{Refusal, is_websocket};
 
 const TOO_SLOW: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request took too long.");
 const NO_HTTP: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "This is not a sound HTTP/1.1 request.");
+const TLS_HERE: Refusal =
+    Refusal::new(StatusCode::BAD_REQUEST, "This port does not speak TLS: connect by ws:// or http://.");
 const HEAD_TOO_LARGE: Refusal = Refusal::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "The request's head is too large or has too many headers.",
@@ -46,15 +51,40 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
 /// Serves one socket until it is closed or has become a connection.
-pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+pub(crate) async fn serve(socket: Socket, peer: Peer, speaks: Speaks, shared: Arc<Shared>) {
     let counted = Counted::new(shared.clone());
     let progress = Rc::new(Progress::new());
-    let upgrade: Rc<RefCell<Option<(Request, Seat)>>> = Rc::default();
+    let prefaced = progress.watch(&shared, preface::read(socket, peer, speaks, &shared)).await;
+    let (stream, peer) = match prefaced {
+        Some(Ok(prefaced)) => prefaced,
+        Some(Err(Failed::Refused(socket, refusal))) => {
+            return refuse(Stream::Plain(socket), &refusal, &peer).await;
+        }
+        Some(Err(Failed::Ended(error))) => return tracing::debug!(%peer, %error, "no request came"),
+        None => return tracing::debug!(%peer, "no request came in time"),
+    };
+    let Some((stream, early, upgrade)) = converse(stream, peer, speaks, &progress, &shared).await else {
+        return;
+    };
+    drop(counted);
+    let Upgrade { id, request, seat, dialect } = upgrade;
+    hub::with(|hub| hub.adopt(id, request, Opened { stream, early, seat, dialect }));
+}
+
+/// Reads requests and answers them until one is an accepted handshake, or there are no more.
+async fn converse(
+    stream: Stream,
+    peer: Peer,
+    speaks: Speaks,
+    progress: &Rc<Progress>,
+    shared: &Arc<Shared>,
+) -> Option<(Stream, Vec<u8>, Upgrade)> {
+    let accepted: Rc<RefCell<Option<Upgrade>>> = Rc::default();
     let service = {
-        let (progress, upgrade, shared) = (progress.clone(), upgrade.clone(), shared.clone());
+        let (progress, accepted, shared) = (progress.clone(), accepted.clone(), shared.clone());
         service_fn(move |request| {
             progress.answers();
-            Box::pin(answer(request, peer, shared.clone(), upgrade.clone()))
+            Box::pin(answer(request, peer, speaks, progress.clone(), shared.clone(), accepted.clone()))
         })
     };
     let watched = Watched { stream, progress: progress.clone() };
@@ -65,50 +95,70 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Share
         // A peer that has said all may still be answered.
         .half_close(true)
         .serve_connection(TokioIo::new(watched), service);
-
-    let outcome = {
-        let mut look = pin!(sleep_until(progress.look_again(&shared)));
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
-                return Poll::Ready(Some(result));
-            }
-            while look.as_mut().poll(cx).is_ready() {
-                if progress.is_too_slow(&shared) {
-                    return Poll::Ready(None);
-                }
-                look.as_mut().reset(progress.look_again(&shared));
-            }
-            Poll::Pending
-        })
-        .await
-    };
+    let requests = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx));
+    let outcome = progress.watch(shared, requests).await;
 
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner().stream;
-    if let Some((request, seat)) = upgrade.borrow_mut().take() {
-        drop(counted);
+    if let Some(upgrade) = accepted.borrow_mut().take() {
         if let Some(Ok(())) = outcome {
-            hub::with(|hub| hub.adopt(stream, &parts.read_buf, request, seat));
+            return Some((stream, parts.read_buf.to_vec(), upgrade));
         }
-        return;
+        hub::with(|hub| hub.release(upgrade.id));
+        return None;
     }
     let refusal = match outcome {
-        None if progress.answering.get() => return,
+        None if progress.answering.get() => return None,
         _ if progress.answering.get() => {
             let _ = tokio::time::timeout(LINGER, linger(&mut stream)).await;
-            return;
+            return None;
         }
         None => TOO_SLOW,
         Some(Err(error)) if error.is_parse_too_large() => HEAD_TOO_LARGE,
-        Some(Err(error)) if error.is_parse() => NO_HTTP,
-        Some(_) => return,
+        Some(Err(error)) if error.is_parse() => match parts.read_buf.first() {
+            Some(&preface::TLS_HANDSHAKE) => TLS_HERE,
+            _ => NO_HTTP,
+        },
+        Some(_) => return None,
     };
-    count_refusal(&refusal, peer);
-    let _ = tokio::time::timeout(LINGER, refuse(&mut stream, &refusal)).await;
+    refuse(stream, &refusal, &peer).await;
+    None
 }
 
-/// Writes a refusal where hyper has no request to answer.
-async fn refuse(stream: &mut TcpStream, refusal: &Refusal) -> io::Result<()> {
+/// Answers one request. An accepted handshake is left in `accepted`.
+async fn answer(
+    request: http::Request<Incoming>,
+    peer: Peer,
+    speaks: Speaks,
+    progress: Rc<Progress>,
+    shared: Arc<Shared>,
+    accepted: Rc<RefCell<Option<Upgrade>>>,
+) -> Result<Response, Infallible> {
+    if !is_websocket(&request) {
+        hub::with(|hub| hub.link().counters.http_requests.add(1));
+        return Ok(plain::answer(request, &shared.settings).await);
+    }
+    progress.deciding.set(true);
+    let deadline = progress.began.get() + shared.settings.handshake_timeout;
+    let asking = Asking { shared: &shared, peer, tls: speaks.tls, deadline: deadline.into_std() };
+    let answer = handshake::answer(request, asking).await;
+    progress.deciding.set(false);
+    Ok(match answer {
+        Answer::Refused(response) => response,
+        Answer::Switching(response, upgrade) => {
+            *accepted.borrow_mut() = Some(upgrade);
+            response
+        }
+    })
+}
+
+/// Refuses where hyper has no request to answer.
+async fn refuse(mut stream: Stream, refusal: &Refusal, peer: &Peer) {
+    count_refusal(refusal, peer);
+    let _ = tokio::time::timeout(LINGER, write_refusal(&mut stream, refusal)).await;
+}
+
+async fn write_refusal(stream: &mut Stream, refusal: &Refusal) -> io::Result<()> {
     let response = refusal.response();
     let mut text = format!("HTTP/1.1 {}\r\n", response.status());
     for (name, value) in response.headers() {
@@ -121,86 +171,16 @@ async fn refuse(stream: &mut TcpStream, refusal: &Refusal) -> io::Result<()> {
 
 /// Shuts our side and reads on until the peer has closed as well: bytes left unread would make the system throw
 /// the answer away.
-async fn linger(stream: &mut TcpStream) -> io::Result<()> {
+async fn linger(stream: &mut Stream) -> io::Result<()> {
     stream.shutdown().await?;
     let mut left = LINGER_BYTES;
+    let mut buffer = vec![0; 16 * 1024];
     loop {
-        stream.readable().await?;
-        match stream.try_read(&mut [0; 16 * 1024]) {
-            Ok(read) if read > 0 && read < left => left -= read,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        match stream.read(&mut buffer).await? {
+            read if read > 0 && read < left => left -= read,
             _ => return Ok(()),
         }
     }
-}
-
-/// Answers one request. An accepted handshake is left in `upgrade`.
-async fn answer(
-    request: http::Request<Incoming>,
-    peer: SocketAddr,
-    shared: Arc<Shared>,
-    upgrade: Rc<RefCell<Option<(Request, Seat)>>>,
-) -> Result<Response, Infallible> {
-    if !handshake::is_websocket(&request) {
-        hub::with(|hub| hub.link().counters.http_requests.add(1));
-        return Ok(plain::answer(request, &shared.settings).await);
-    }
-    let accepted = handshake::answer(&request, &shared.settings.policy).and_then(|accepted| {
-        let full = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
-        Seat::take(&shared, peer.ip()).map_err(full).map(|seat| (accepted, seat))
-    });
-    log_handshake(&request, peer, accepted.as_ref().map(|(accepted, _)| accepted));
-    Ok(match accepted {
-        Ok((accepted, seat)) => {
-            let response = accepted.response().map(|()| empty());
-            *upgrade.borrow_mut() = Some((describe(request, peer, accepted), seat));
-            response
-        }
-        Err(refusal) => {
-            count_refusal(&refusal, peer);
-            refused(&refusal)
-        }
-    })
-}
-
-/// What the host is told of the request.
-fn describe(request: http::Request<Incoming>, peer: SocketAddr, accepted: Accepted) -> Request {
-    let (head, _) = request.into_parts();
-    Request {
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: head.headers,
-        peer,
-        subprotocol: accepted.subprotocol,
-        tls: false,
-    }
-}
-
-fn count_refusal(refusal: &Refusal, peer: SocketAddr) {
-    hub::with(|hub| hub.link().counters.refused.add(1));
-    tracing::info!(%peer, status = refusal.status.as_u16(), reason = refusal.reason, "refused");
-}
-
-/// What the push server of old printed for each client.
-fn log_handshake(request: &http::Request<Incoming>, peer: SocketAddr, answer: Result<&Accepted, &Refusal>) {
-    let header = |name: header::HeaderName| {
-        request.headers().get(name).map_or("", |value| value.to_str().unwrap_or("(not text)"))
-    };
-    let (response, reason) = match answer {
-        Ok(accepted) => (StatusCode::SWITCHING_PROTOCOLS, accepted.accept.as_str()),
-        Err(refusal) => (refusal.status, refusal.reason),
-    };
-    tracing::debug!(
-        %peer,
-        version = header(header::SEC_WEBSOCKET_VERSION),
-        path = request.uri().path(),
-        host = header(header::HOST),
-        origin = header(header::ORIGIN),
-        key = header(header::SEC_WEBSOCKET_KEY),
-        %response,
-        answer = reason,
-        "handshake"
-    );
 }
 
 /// One of [`Shared::max_sockets`], until it is dropped.
@@ -221,45 +201,78 @@ impl Drop for Counted {
 
 /// How far a socket has come. A request has to arrive whole in time; its answer only has to get on.
 struct Progress {
-    /// When the socket was accepted, or the last request was there.
+    /// When the socket was accepted; for a later request, when the one before it was there.
     began: Cell<Instant>,
     /// When bytes of an answer were last taken.
     moved: Cell<Instant>,
     /// A request is there. Before, nothing is written but our own refusals.
     answering: Cell<bool>,
+    /// The host is asked, which has a deadline of its own.
+    deciding: Cell<bool>,
 }
 
 impl Progress {
     fn new() -> Self {
         let now = Instant::now();
-        Progress { began: Cell::new(now), moved: Cell::new(now), answering: Cell::new(false) }
+        Progress {
+            began: Cell::new(now),
+            moved: Cell::new(now),
+            answering: Cell::new(false),
+            deciding: Cell::new(false),
+        }
     }
 
     fn answers(&self) {
-        self.answering.set(true);
-        self.began.set(Instant::now());
+        if self.answering.replace(true) {
+            self.began.set(Instant::now());
+        }
         self.moved.set(Instant::now());
     }
 
+    /// Goes on with `work` as long as the peer gets on; None when it does not.
+    async fn watch<T>(&self, shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        let mut look = pin!(sleep_until(self.look_again(shared)));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            while look.as_mut().poll(cx).is_ready() {
+                if self.is_too_slow(shared) {
+                    return Poll::Ready(None);
+                }
+                look.as_mut().reset(self.look_again(shared));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
     fn is_too_slow(&self, shared: &Shared) -> bool {
+        if self.deciding.get() {
+            return false;
+        }
         let timeout = shared.settings.handshake_timeout;
         let full = shared.handshakes.load(Ordering::Relaxed) >= shared.max_sockets;
-        let since = if self.answering.get() { self.moved.get() } else { self.began.get() };
-        since.elapsed() >= timeout
+        self.since().elapsed() >= timeout
             || (full
                 && (self.moved.get().elapsed() >= PATIENCE_WHEN_FULL
                     || self.began.get().elapsed() >= timeout))
     }
 
     fn look_again(&self, shared: &Shared) -> Instant {
-        let since = if self.answering.get() { self.moved.get() } else { self.began.get() };
-        (since + shared.settings.handshake_timeout).min(Instant::now() + PATIENCE_WHEN_FULL)
+        let soon = Instant::now() + PATIENCE_WHEN_FULL;
+        if self.deciding.get() { soon } else { (self.since() + shared.settings.handshake_timeout).min(soon) }
+    }
+
+    fn since(&self) -> Instant {
+        if self.answering.get() { self.moved.get() } else { self.began.get() }
     }
 }
 
 /// The socket as hyper sees it.
 struct Watched {
-    stream: TcpStream,
+    stream: Stream,
     progress: Rc<Progress>,
 }
 
@@ -286,8 +299,8 @@ impl AsyncWrite for Watched {
         written
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

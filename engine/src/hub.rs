@@ -3,18 +3,21 @@
 //! A hub lives in its thread and nowhere else, so nothing here is locked. Its tasks (one for each connection, one
 //! for each handshake) and the hook before parking reach it by [`with`].
 
-use crate::driver::{Conn, Driver};
+use crate::accept::Accepted;
+use crate::driver::{Conn, Driver, Opened};
+use crate::encoding::Encoder;
 use crate::event::{ConnId, MAX_SLOTS, Request};
-use crate::link::{Link, Seat, Shared};
+use crate::link::{Link, Shared};
 use crate::mailbox::{Commands, Stop};
 use crate::sys;
 use crate::timers::{Tick, Timers};
+use crate::undecided::Decision;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use wsengine_proto::close::code;
 use wsengine_proto::deflate::Scratch;
@@ -62,8 +65,12 @@ pub(crate) struct Hub {
     /// Commands on their way to the connections; empty between uses.
     pub(crate) commands: Commands,
     pub(crate) plan: crate::deliver::Plan,
+    /// Compresses messages.
+    pub(crate) encoder: Encoder,
     /// Connections that hold a message for which the inbox had no room.
     paused: Vec<u32>,
+    /// Handshakes on which the host has yet to decide, and who waits for it.
+    pub(crate) undecided: HashMap<ConnId, oneshot::Sender<Decision>>,
     unannounced: u32,
     polls: u32,
     handshakes: HashMap<u64, AbortHandle>,
@@ -71,7 +78,7 @@ pub(crate) struct Hub {
     handshakes_since_trim: u32,
     pub(crate) stopping: Option<Stop>,
     /// Sockets from the thread that accepts, waiting for the root task.
-    pub(crate) sockets: Vec<(TcpStream, SocketAddr)>,
+    pub(crate) sockets: Vec<Accepted>,
     root: Option<Waker>,
 }
 
@@ -97,7 +104,9 @@ impl Hub {
             timers: Timers::default(),
             commands: Commands::default(),
             plan: Default::default(),
+            encoder: Encoder::default(),
             paused: Vec::new(),
+            undecided: HashMap::new(),
             unannounced: 0,
             polls: 0,
             handshakes: HashMap::new(),
@@ -118,33 +127,36 @@ impl Hub {
 
     // ---- connections ----
 
-    /// Makes a connection of a socket whose handshake has succeeded and starts its task. `early` are bytes that
-    /// came in the same packet.
-    pub(crate) fn adopt(
-        &mut self,
-        stream: tokio::net::TcpStream,
-        early: &[u8],
-        request: Request,
-        seat: Seat,
-    ) {
+    /// Takes a slot for a connection that is to come.
+    pub(crate) fn reserve(&mut self) -> Option<ConnId> {
         let Some(slot) = self.free_slot() else {
             tracing::error!(max = MAX_SLOTS, "an I/O thread cannot hold more connections");
-            return;
+            return None;
         };
-        let Some(entry) = self.slots.get_mut(slot as usize) else { return };
+        let entry = self.slots.get_mut(slot as usize)?;
         entry.generation += 1;
-        entry.known = true;
-        let id = ConnId::new(self.thread, slot, entry.generation);
-        let mut conn = Box::new(Conn::new(id, seat, stream, early, self.now, &self.shared.settings.limits));
+        Some(ConnId::new(self.thread, slot, entry.generation))
+    }
+
+    /// Gives a slot back: the connection did not come.
+    pub(crate) fn release(&mut self, id: ConnId) {
+        self.free.push(id.slot());
+    }
+
+    /// Makes a connection of a socket whose handshake has succeeded and starts its task.
+    pub(crate) fn adopt(&mut self, id: ConnId, request: Request, opened: Opened) {
+        let slot = id.slot();
         self.link().mailbox.opened(id);
         self.link().inbox.lock().open(id, self.now, request);
         self.link().counters.opened.add(1);
         self.announce();
+        let mut conn = Box::new(Conn::new(id, opened, self.now, &self.shared.settings.limits));
         conn.schedule(self);
         if let Some(stop) = self.stopping {
             conn.stop(self, stop.code);
         }
         if let Some(entry) = self.slots.get_mut(slot as usize) {
+            entry.known = true;
             entry.conn = Some(conn);
         }
         self.open += 1;

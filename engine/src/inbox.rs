@@ -76,6 +76,7 @@ struct Record {
 
 /// An event without its payload.
 enum What {
+    Handshake { request: usize },
     Open { request: usize },
     Message { kind: Kind, at: usize, len: usize },
     LargeMessage { kind: Kind, index: usize },
@@ -113,10 +114,14 @@ impl Batch {
         std::mem::take(&mut self.fences)
     }
 
+    pub(crate) fn handshake(&mut self, conn: ConnId, time: Duration, request: Request) {
+        let request = self.store_request(request);
+        self.push(conn, time, What::Handshake { request });
+    }
+
     pub(crate) fn open(&mut self, conn: ConnId, time: Duration, request: Request) {
-        self.bytes += request.cost();
-        self.requests.push(request);
-        self.push(conn, time, What::Open { request: self.requests.len() - 1 });
+        let request = self.store_request(request);
+        self.push(conn, time, What::Open { request });
     }
 
     #[inline]
@@ -160,6 +165,7 @@ impl Batch {
             What::LargeMessage { kind, index } => {
                 EventBody::Message { kind, data: self.large.get(index).map_or(&[], Vec::as_slice) }
             }
+            What::Handshake { request } => EventBody::Handshake(self.requests.get(request)?),
             What::Open { request } => EventBody::Open(self.requests.get(request)?),
             What::Drain { dropped } => EventBody::Drain { dropped },
             What::Close { code, clean, at, len } => EventBody::Close { code, reason: text(at, len), clean },
@@ -179,6 +185,12 @@ impl Batch {
         self.requests.clear();
         self.bytes = 0;
         self.full = false;
+    }
+
+    fn store_request(&mut self, request: Request) -> usize {
+        self.bytes += request.cost();
+        self.requests.push(request);
+        self.requests.len() - 1
     }
 
     #[inline]

@@ -3,9 +3,9 @@
 use crate::accept;
 use crate::hub::{self, Hub};
 use crate::link::Shared;
+use crate::listen::Listener;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +23,7 @@ const FILE_PATIENCE: Duration = Duration::from_millis(200);
 pub(crate) fn run(
     shared: Arc<Shared>,
     thread: usize,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     ready: impl FnOnce(io::Result<()>),
 ) {
     let runtime = Builder::new_current_thread()
@@ -74,8 +74,8 @@ async fn root(shared: &Arc<Shared>, stop_accepting: impl Fn()) {
             }
             std::mem::take(&mut hub.sockets)
         });
-        for (socket, peer) in sockets.unwrap_or_default() {
-            accept::begin(socket, peer, shared);
+        for accepted in sockets.unwrap_or_default() {
+            accept::begin(accepted, shared);
         }
         match hub::with(|hub| hub.is_finished()) {
             Some(false) => Poll::Pending,

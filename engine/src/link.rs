@@ -5,6 +5,7 @@ use crate::inbox::Inbox;
 use crate::mailbox::{Mailbox, QueueCaps};
 use crate::stats::Counters;
 use crate::sys::EventFd;
+use crate::tls::Tls;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
@@ -12,10 +13,14 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use wsengine_proto::handshake::Policy;
 
 /// Everything that host threads and I/O threads share.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    /// Who may connect, as all options together say.
+    pub(crate) policy: Policy,
+    pub(crate) tls: Option<Tls>,
     pub(crate) links: Vec<Link>,
     pub(crate) wake: HostWake,
     pub(crate) started: Instant,
@@ -39,7 +44,7 @@ pub(crate) struct Link {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, open_files: usize) -> io::Result<Self> {
+    pub(crate) fn new(settings: Settings, tls: Option<Tls>, open_files: usize) -> io::Result<Self> {
         let threads = settings.thread_count();
         let caps = QueueCaps { bytes: settings.send_queue_bytes, messages: settings.send_queue_messages };
         let link = || Link {
@@ -57,8 +62,15 @@ impl Shared {
             max_sockets: max_sockets(open_files),
             held_events: AtomicUsize::new(0),
             seats: Seats::new(&settings, open_files),
+            policy: settings.whole_policy(),
+            tls,
             settings,
         })
+    }
+
+    /// How many handshakes of one thread may wait for the host: half of the sockets, so that files and refusals go on.
+    pub(crate) fn max_undecided(&self) -> usize {
+        (self.max_sockets / 2 / self.links.len()).max(1)
     }
 
     /// The engine's time.
@@ -155,12 +167,12 @@ fn max_sockets(open_files: usize) -> usize {
 /// A place among those that may be connected. It is taken with the 101 and given back when this is dropped.
 pub(crate) struct Seat {
     shared: Arc<Shared>,
-    ip: IpAddr,
+    ip: Option<IpAddr>,
 }
 
 impl Seat {
     /// Takes a seat, or says why there is none.
-    pub(crate) fn take(shared: &Arc<Shared>, ip: IpAddr) -> Result<Seat, &'static str> {
+    pub(crate) fn take(shared: &Arc<Shared>, ip: Option<IpAddr>) -> Result<Seat, &'static str> {
         shared.seats.take(ip).map(|()| Seat { shared: shared.clone(), ip })
     }
 }
@@ -201,14 +213,13 @@ impl Seats {
         }
     }
 
-    fn take(&self, ip: IpAddr) -> Result<(), &'static str> {
+    /// Peers without an address are counted in all only.
+    fn take(&self, ip: Option<IpAddr>) -> Result<(), &'static str> {
         let below_max = |taken| (taken < self.max).then_some(taken + 1);
         if self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below_max).is_err() {
             return Err("The server is full; try again later.");
         }
-        if self.max_per_ip == 0 {
-            return Ok(());
-        }
+        let Some(ip) = ip.filter(|_| self.max_per_ip > 0) else { return Ok(()) };
         let mut by_ip = self.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_ip.entry(ip).or_insert(0);
         if *count >= self.max_per_ip {
@@ -219,11 +230,9 @@ impl Seats {
         Ok(())
     }
 
-    fn leave(&self, ip: IpAddr) {
+    fn leave(&self, ip: Option<IpAddr>) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
-        if self.max_per_ip == 0 {
-            return;
-        }
+        let Some(ip) = ip.filter(|_| self.max_per_ip > 0) else { return };
         let mut by_ip = self.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut entry) = by_ip.entry(ip) {
             *entry.get_mut() -= 1;
@@ -248,7 +257,7 @@ mod tests {
 
     #[test]
     fn seats_are_counted_in_all_and_by_address() {
-        let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let (one, two) = (Some(IpAddr::from([10, 0, 0, 1])), Some(IpAddr::from([10, 0, 0, 2])));
         let seats = seats("3", "2");
         assert!(seats.take(one).is_ok() && seats.take(one).is_ok());
         assert!(seats.take(one).is_err(), "third of one address");

@@ -1,16 +1,18 @@
 //! The host's side: the handle of a running server, and the poller that takes events.
 
-use crate::accept;
 use crate::config::Config;
 use crate::error::{Error, SendError};
 use crate::event::{ConnId, Event, EventBody};
 use crate::inbox::Batch;
 use crate::io_thread;
 use crate::link::Shared;
+use crate::listen::{self, Listener};
 use crate::log;
 use crate::mailbox::{Frame, Mailbox, Stop};
 use crate::stats::Stats;
 use crate::sys::{self, Waited};
+use crate::tls::Tls;
+use crate::undecided::{Decision, decision};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, mpsc};
@@ -43,14 +45,20 @@ impl Server {
         let settings = config.settings.clone();
         log::set_level(settings.log_level);
         let open_files = sys::raise_open_files();
-        let listeners = accept::listen(&settings.listen)?;
-        let bound: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let tls = Tls::load(&settings)?;
+        if let Some(listen) = settings.listen.iter().find(|listen| listen.tls && tls.is_none()) {
+            return Err(Error::Config(format!(
+                "option \"listen\": {listen} needs the options \"tls_cert\" and \"tls_key\""
+            )));
+        }
+        let listeners = listen::open(&settings.listen)?;
+        let port = listeners.iter().find_map(Listener::socket_address).map_or(0, |address| address.port());
         let io = |what| move |source| Error::Io { what, source };
-        let shared = Shared::new(settings, open_files).map_err(io("cannot make an event descriptor"))?;
+        let shared = Shared::new(settings, tls, open_files).map_err(io("cannot make an event descriptor"))?;
         let mut server = Server {
             shared: Arc::new(shared),
-            addresses: bound.iter().map(ToString::to_string).collect(),
-            port: bound.first().map_or(0, |address| address.port()),
+            addresses: listeners.iter().map(Listener::address).collect(),
+            port,
             threads: Vec::new(),
             poll: Mutex::default(),
         };
@@ -69,7 +77,7 @@ impl Server {
         Ok(server)
     }
 
-    fn start_thread(&mut self, thread: usize, listeners: Vec<std::net::TcpListener>) -> std::io::Result<()> {
+    fn start_thread(&mut self, thread: usize, listeners: Vec<Listener>) -> std::io::Result<()> {
         let (ready, started) = mpsc::channel();
         let shared = self.shared.clone();
         let run =
@@ -86,14 +94,26 @@ impl Server {
         }
     }
 
-    /// The addresses it listens on, ports as they really are, such as `127.0.0.1:8080`.
+    /// The addresses it listens on, ports as they really are, such as `127.0.0.1:8080`, `tls://[::1]:8443` or
+    /// `unix:/run/chat.sock`.
     pub fn addresses(&self) -> &[String] {
         &self.addresses
     }
 
-    /// The port of the first address.
+    /// The port of the first address of TCP, 0 without one.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Reads the files of the options `tls_cert` and `tls_key` again, for connections from now on; those that are
+    /// there keep what they have.
+    ///
+    /// # Errors
+    /// [`Error::Config`] says what is wrong with the files, or that there is no TLS; nothing has changed then.
+    pub fn tls_reload(&self) -> Result<(), Error> {
+        let none =
+            || Error::Config("there is no TLS to reload: \"tls_cert\" and \"tls_key\" are not set".into());
+        self.shared.tls.as_ref().ok_or_else(none)?.reload()
     }
 
     // ---- sending ----
@@ -152,6 +172,43 @@ impl Server {
     /// [`SendError::Gone`].
     pub fn abort(&self, conn: ConnId) -> Result<(), SendError> {
         self.mailbox(conn)?.abort(conn)
+    }
+
+    // ---- handshakes ----
+
+    /// Lets a client in that a [`EventBody::Handshake`] asks for; its open event follows, and from then on it can be
+    /// sent to. `subprotocol` is one that the client offers; without it the option `subprotocols` chooses. `headers`
+    /// go into the answer, such as a cookie.
+    ///
+    /// # Errors
+    /// [`SendError::Gone`] when it was decided before, the client has left or the time is over;
+    /// [`SendError::BadDecision`] for a subprotocol that was not offered, or a header that cannot be sent.
+    pub fn accept(
+        &self,
+        conn: ConnId,
+        subprotocol: Option<&str>,
+        headers: &[(&str, &str)],
+    ) -> Result<(), SendError> {
+        let headers = decision::headers(headers)?;
+        let subprotocol = subprotocol.map(str::to_owned);
+        self.mailbox(conn)?.decide(conn, Decision::Accept { subprotocol, headers })
+    }
+
+    /// Turns such a client away: with a status of 300 to 599, a text, and headers such as WWW-Authenticate, by which
+    /// it can be asked for its credentials.
+    ///
+    /// # Errors
+    /// As for [`Server::accept`].
+    pub fn reject(
+        &self,
+        conn: ConnId,
+        status: u16,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(), SendError> {
+        let status = decision::status(status)?;
+        let headers = decision::headers(headers)?;
+        self.mailbox(conn)?.decide(conn, Decision::Reject { status, body: body.to_owned(), headers })
     }
 
     #[inline]

@@ -1,9 +1,11 @@
 //! The few system calls for which neither std nor tokio has a safe form. The engine's only unsafe code.
 #![allow(unsafe_code)]
 
+use crate::listen::Listener;
+use socket2::Socket;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
@@ -126,12 +128,61 @@ pub(crate) fn move_above_select<T: Into<OwnedFd> + From<OwnedFd>>(socket: T) -> 
     }
 }
 
-/// Watches a listening socket for connections to accept. Accepting with std and not with tokio leaves the new
-/// socket unregistered until it is known which descriptor and which thread it will have.
-pub(crate) fn watch_listener(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
-    // SAFETY: a TcpListener owns its descriptor and gives the same one as long as it lives.
+/// Watches a listening socket for connections to accept. Accepting without tokio leaves the new socket unregistered
+/// until it is known which descriptor and which thread it will have.
+pub(crate) fn watch_listener(listener: Listener) -> io::Result<AsyncFd<Listener>> {
+    // SAFETY: a Listener owns its descriptor and gives the same one as long as it lives.
     let watched = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
     watched.map_err(io::Error::from)
+}
+
+/// A copy of a descriptor that belongs to somebody else and should be a socket.
+pub(crate) fn duplicate_socket(fd: RawFd) -> io::Result<Socket> {
+    // SAFETY: fcntl(2) looks at the number only and fails if nothing is open there; the copy is new, checked, and
+    // nobody else's. What is not a socket fails at the first call that needs one.
+    unsafe {
+        let copy = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3);
+        if copy < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(copy).into()) }
+    }
+}
+
+/// The number of a user, given by it or by name.
+pub(crate) fn user_id(user: &str) -> io::Result<u32> {
+    look_up(user, "user", |name, buffer| {
+        let mut entry = MaybeUninit::<libc::passwd>::uninit();
+        let mut found = ptr::null_mut();
+        // SAFETY: the name ends with a zero, the buffer has the length given, and the entry is only read if found.
+        unsafe {
+            let (at, len) = (buffer.as_mut_ptr().cast(), buffer.len());
+            libc::getpwnam_r(name.as_ptr(), entry.as_mut_ptr(), at, len, &mut found);
+            found.as_ref().map(|entry| entry.pw_uid)
+        }
+    })
+}
+
+/// The number of a group, given by it or by name.
+pub(crate) fn group_id(group: &str) -> io::Result<u32> {
+    look_up(group, "group", |name, buffer| {
+        let mut entry = MaybeUninit::<libc::group>::uninit();
+        let mut found = ptr::null_mut();
+        // SAFETY: as for users.
+        unsafe {
+            let (at, len) = (buffer.as_mut_ptr().cast(), buffer.len());
+            libc::getgrnam_r(name.as_ptr(), entry.as_mut_ptr(), at, len, &mut found);
+            found.as_ref().map(|entry| entry.gr_gid)
+        }
+    })
+}
+
+/// What the entry of a user or of a group may need: a group names its members.
+const ENTRY_BYTES: usize = 256 * 1024;
+
+fn look_up(name: &str, what: &str, by_name: impl FnOnce(&CStr, &mut [u8]) -> Option<u32>) -> io::Result<u32> {
+    if let Ok(id) = name.parse() {
+        return Ok(id);
+    }
+    let found = CString::new(name).ok().and_then(|name| by_name(&name, &mut vec![0; ENTRY_BYTES]));
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no {what} {name:?}")))
 }
 
 /// Raises this process's limit of open files as far as it may go, and says what it is then.

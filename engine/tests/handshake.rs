@@ -256,7 +256,7 @@ fn the_open_event_tells_of_the_request() {
     let event = poller.next().unwrap();
     let wsengine::EventBody::Open(request) = event.body else { panic!("{event:?}") };
     assert_eq!((request.path.as_str(), request.query.as_str()), ("/p/a%20th", "q=1"));
-    assert_eq!(request.peer, raw.0.local_addr().unwrap());
+    assert_eq!(request.peer, wsengine::Peer::Socket(raw.0.local_addr().unwrap()));
     assert_eq!((request.subprotocol.as_deref(), request.tls), (Some("chat"), false));
     assert_eq!(request.headers.get_all("x-two").iter().count(), 2);
 }

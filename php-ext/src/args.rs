@@ -130,6 +130,14 @@ impl Args {
         if number > self.given { Ok(default) } else { self.bytes(number) }
     }
 
+    /// None when it is null or not given.
+    pub(crate) fn bytes_or_null(&self, number: u32) -> Result<Option<&[u8]>, Failure> {
+        if number > self.given || self.value(number).is_null() {
+            return Ok(None);
+        }
+        self.bytes_as(number, ffi::_zend_expected_type_Z_EXPECTED_STRING_OR_NULL).map(Some)
+    }
+
     /// None when it is not given.
     pub(crate) fn array_or_bytes(&self, number: u32) -> Result<Option<ArrayOrBytes<'_>>, Failure> {
         if number > self.given {

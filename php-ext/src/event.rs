@@ -2,15 +2,19 @@
 //! typed readonly properties, made only here; their slots are written in the order in which they are declared.
 
 use crate::zend::{self, Bytes, ClassEntry, Entry, List, Permanent, Slot, Type};
+use ext_php_rs::types::Zval;
 use wsengine::{Event, EventBody, Kind, Request, Server};
 
 static EVENT: Permanent<ClassEntry> = Permanent::new();
 static REQUEST: Permanent<ClassEntry> = Permanent::new();
 static SERVER_INFO: Permanent<ClassEntry> = Permanent::new();
 static EMPTY: Permanent<Bytes> = Permanent::new();
+/// The method of every opening handshake (RFC 6455, section 4.1).
+static GET: Permanent<Bytes> = Permanent::new();
 
 /// The values of `Event::$type` and the constants they are named by.
-static TYPES: [(&str, &str, Permanent<Bytes>); 6] = [
+static TYPES: [(&str, &str, Permanent<Bytes>); 7] = [
+    ("HANDSHAKE", "handshake", Permanent::new()),
     ("OPEN", "open", Permanent::new()),
     ("MESSAGE", "message", Permanent::new()),
     ("CLOSE", "close", Permanent::new()),
@@ -18,20 +22,25 @@ static TYPES: [(&str, &str, Permanent<Bytes>); 6] = [
     ("ERROR", "error", Permanent::new()),
     ("STOPPED", "stopped", Permanent::new()),
 ];
-const OPEN: usize = 0;
-const MESSAGE: usize = 1;
-const CLOSE: usize = 2;
-const DRAIN: usize = 3;
-const ERROR: usize = 4;
-const STOPPED: usize = 5;
+const HANDSHAKE: usize = 0;
+const OPEN: usize = 1;
+const MESSAGE: usize = 2;
+const CLOSE: usize = 3;
+const DRAIN: usize = 4;
+const ERROR: usize = 5;
+const STOPPED: usize = 6;
 
 /// Registers the classes. Only for module startup.
 pub(crate) fn register() {
     let request = [
+        ("method", Type::STRING),
         ("path", Type::STRING),
         ("query", Type::STRING),
         ("headers", Type::ARRAY),
+        ("cookies", Type::ARRAY),
         ("peer", Type::STRING),
+        ("origin", Type::STRING_OR_NULL),
+        ("subprotocols", Type::ARRAY),
         ("subprotocol", Type::STRING_OR_NULL),
         ("tls", Type::BOOL),
     ];
@@ -55,6 +64,7 @@ pub(crate) fn register() {
     let server_info = [("address", Type::STRING), ("port", Type::INT), ("addresses", Type::ARRAY)];
     SERVER_INFO.set(zend::readonly_class("WsEngine\\ServerInfo", &server_info));
     EMPTY.set(zend::interned(""));
+    GET.set(zend::interned("GET"));
 }
 
 /// A `WsEngine\Event`.
@@ -66,6 +76,9 @@ pub(crate) fn write_event(event: &Event<'_>, into: Slot<'_>) {
             let fields =
                 Fields { data: Some(data), binary: kind == Kind::Binary, ..Fields::of(MESSAGE, conn) };
             write(fields, into);
+        }
+        EventBody::Handshake(request) => {
+            write(Fields { request: Some(request), ..Fields::of(HANDSHAKE, conn) }, into);
         }
         EventBody::Open(request) => write(Fields { request: Some(request), ..Fields::of(OPEN, conn) }, into),
         EventBody::Close { code, reason, clean } => {
@@ -106,17 +119,14 @@ impl Fields<'_> {
 fn write(fields: Fields<'_>, into: Slot<'_>) {
     // Both may end the script for want of memory, so they are made before the object.
     let data = fields.data.map(zend::string);
-    let mut request = ext_php_rs::types::Zval::null();
+    let mut request = Zval::null();
     if let Some(value) = fields.request {
         write_request(value, Slot::of(&mut request));
     }
     let fill = |[kind, conn, text, binary, code, clean, request_slot]: [Slot<'_>; 7]| {
         kind.interned(TYPES[fields.kind].2.get());
         conn.int(fields.conn);
-        match data {
-            Some(data) => text.string(data),
-            None => text.null(),
-        }
+        text.string_or_null(data);
         binary.bool(fields.binary);
         code.int(fields.code);
         clean.bool(fields.clean);
@@ -127,40 +137,56 @@ fn write(fields: Fields<'_>, into: Slot<'_>) {
 
 /// A `WsEngine\Request`.
 fn write_request(request: &Request, into: Slot<'_>) {
-    let mut headers = ext_php_rs::types::Zval::null();
+    let mut headers = Zval::null();
     zend::map(headers_of(request).into_iter(), Slot::of(&mut headers));
+    let mut cookies = Zval::null();
+    zend::map(cookies_of(request).into_iter(), Slot::of(&mut cookies));
+    let mut subprotocols = Zval::null();
+    let mut list = List::new(0, Slot::of(&mut subprotocols));
+    request.offered_subprotocols().for_each(|name| list.push(|slot| slot.bytes(name.as_bytes())));
     let path = zend::string(request.path.as_bytes());
     let query = zend::string(request.query.as_bytes());
     let peer = zend::string(request.peer.to_string().as_bytes());
+    let origin = request.origin().map(|origin| zend::string(origin.as_bytes()));
     let subprotocol = request.subprotocol.as_ref().map(|name| zend::string(name.as_bytes()));
-    let fill = |[path_slot, query_slot, headers_slot, peer_slot, subprotocol_slot, tls]: [Slot<'_>; 6]| {
+    let fill = |slots: [Slot<'_>; 10]| {
+        let [method, path_slot, query_slot, headers_slot, cookies_slot, peer_slot, rest @ ..] = slots;
+        let [origin_slot, subprotocols_slot, subprotocol_slot, tls] = rest;
+        method.interned(GET.get());
         path_slot.string(path);
         query_slot.string(query);
         headers_slot.take(headers);
+        cookies_slot.take(cookies);
         peer_slot.string(peer);
-        match subprotocol {
-            Some(name) => subprotocol_slot.string(name),
-            None => subprotocol_slot.null(),
-        }
+        origin_slot.string_or_null(origin);
+        subprotocols_slot.take(subprotocols);
+        subprotocol_slot.string_or_null(subprotocol);
         tls.bool(request.tls);
     };
     zend::object(REQUEST.get(), fill, into);
 }
 
-/// Lower-case names with their values; a header that came several times is one value, as RFC 9110 5.3 joins them
-/// (RFC 6265 5.4 for cookies).
+/// Lower-case names with their values.
 fn headers_of(request: &Request) -> Vec<(&str, Entry)> {
-    let value_of = |name: &str| {
-        let separator: &[u8] = if name == "cookie" { b"; " } else { b", " };
-        let values: Vec<&[u8]> = request.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
-        Entry::Bytes(values.join(separator))
-    };
+    let value_of = |name: &str| Entry::Bytes(request.header(name).unwrap_or_default().into_owned());
     request.headers.keys().map(|name| (name.as_str(), value_of(name.as_str()))).collect()
+}
+
+/// Cookies by name; of two with one name the first counts, as in `$_COOKIE`.
+fn cookies_of(request: &Request) -> Vec<(String, Entry)> {
+    let mut cookies: Vec<(String, Entry)> = Vec::new();
+    for (name, value) in request.cookies() {
+        let name = String::from_utf8_lossy(name);
+        if cookies.iter().all(|(known, _)| *known != name) {
+            cookies.push((name.into_owned(), Entry::Bytes(value.to_vec())));
+        }
+    }
+    cookies
 }
 
 /// A `WsEngine\ServerInfo`.
 pub(crate) fn write_server_info(server: &Server, into: Slot<'_>) {
-    let mut addresses = ext_php_rs::types::Zval::null();
+    let mut addresses = Zval::null();
     let mut list = List::new(server.addresses().len(), Slot::of(&mut addresses));
     for address in server.addresses() {
         list.push(|slot| slot.bytes(address.as_bytes()));

@@ -1,7 +1,7 @@
 //! The table of functions as Reflection shows it: names, parameters, types, defaults, results. What they do is in
-//! `server`.
+//! `server` and `handshake`.
 
-use crate::{args, server, zend};
+use crate::{args, handshake, server, zend};
 use ext_php_rs::args::Arg;
 use ext_php_rs::builders::{FunctionBuilder, ModuleBuilder};
 use ext_php_rs::flags::DataType;
@@ -23,11 +23,14 @@ handlers! {
     ws_poll_events => server::poll_events;
     ws_send => server::send;
     ws_broadcast => server::broadcast;
+    ws_accept => handshake::accept;
+    ws_reject => handshake::reject;
     ws_close => server::close;
     ws_is_open => server::is_open;
     ws_connections => server::connections;
     ws_event_stream => server::event_stream;
     ws_stats => server::stats;
+    ws_tls_reload => server::tls_reload;
     ws_server_stop => server::stop;
 }
 
@@ -36,6 +39,7 @@ pub(crate) fn add(module: ModuleBuilder) -> ModuleBuilder {
     let conn = || Arg::new("conn", DataType::Long);
     let data = || Arg::new("data", DataType::String);
     let binary = || Arg::new("binary", DataType::Bool).default("false");
+    let headers = || Arg::new("headers", DataType::Array).default("[]");
     let timeout = || Arg::new("timeout", DataType::Double).default("-1.0");
     let event = DataType::object("WsEngine\\Event");
     let server_info = DataType::object("WsEngine\\ServerInfo");
@@ -65,6 +69,19 @@ pub(crate) fn add(module: ModuleBuilder) -> ModuleBuilder {
             .arg(binary())
             .arg(Arg::new("except", DataType::Array).default("[]"))
             .returns(DataType::Long, false, false),
+        FunctionBuilder::new("ws_accept", ws_accept)
+            .arg(conn())
+            .not_required()
+            .arg(Arg::new("subprotocol", DataType::String).allow_null().default("null"))
+            .arg(headers())
+            .returns(DataType::Bool, false, false),
+        FunctionBuilder::new("ws_reject", ws_reject)
+            .arg(conn())
+            .not_required()
+            .arg(Arg::new("status", DataType::Long).default("403"))
+            .arg(Arg::new("body", DataType::String).default("''"))
+            .arg(headers())
+            .returns(DataType::Bool, false, false),
         FunctionBuilder::new("ws_close", ws_close)
             .arg(conn())
             .not_required()
@@ -75,6 +92,7 @@ pub(crate) fn add(module: ModuleBuilder) -> ModuleBuilder {
         FunctionBuilder::new("ws_connections", ws_connections).returns(DataType::Array, false, false),
         FunctionBuilder::new("ws_event_stream", ws_event_stream),
         FunctionBuilder::new("ws_stats", ws_stats).returns(DataType::Array, false, false),
+        FunctionBuilder::new("ws_tls_reload", ws_tls_reload).returns(DataType::Void, false, false),
         FunctionBuilder::new("ws_server_stop", ws_server_stop)
             .not_required()
             .arg(Arg::new("drain", DataType::Double).allow_null().default("null"))

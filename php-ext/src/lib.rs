@@ -8,6 +8,7 @@ mod event;
 mod exception;
 mod fork;
 mod functions;
+mod handshake;
 mod log;
 mod options;
 mod server;

@@ -54,10 +54,15 @@ fn value_text(name: &str, value: &Zval) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Whole numbers may come as floats, such as 1e6. No option is true or false.
+/// Whole numbers may come as floats, such as 1e6, and on and off as true and false.
 fn scalar_text(name: &str, value: &Zval) -> Result<Option<String>, Failure> {
     if let Some(string) = value.zend_str() {
         return text(name, string.as_bytes()).map(|text| Some(text.to_owned()));
+    }
+    if let Some(bool) = value.bool()
+        && is_switch(name)
+    {
+        return Ok(Some(if bool { "on" } else { "off" }.into()));
     }
     if let Some(int) = value.long() {
         return Ok(Some(int.to_string()));
@@ -69,6 +74,10 @@ fn scalar_text(name: &str, value: &Zval) -> Result<Option<String>, Failure> {
         return Ok(Some(format!("{float}")));
     }
     Ok(None)
+}
+
+fn is_switch(name: &str) -> bool {
+    Config::options().iter().any(|option| option.name == name && option.allowed == "on or off")
 }
 
 fn list_text(name: &str, list: &ZendHashTable) -> Result<String, Failure> {

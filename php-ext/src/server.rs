@@ -34,8 +34,8 @@ const USUAL_EVENTS: usize = 32;
 const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
 /// What a script has started.
-struct Running {
-    server: Arc<Server>,
+pub(crate) struct Running {
+    pub(crate) server: Arc<Server>,
     watch: Cell<Option<Watch>>,
     stopping: Cell<bool>,
 }
@@ -219,6 +219,12 @@ pub(crate) fn stats(args: &Args, result: Slot<'_>) -> Outcome {
     Ok(())
 }
 
+/// `ws_tls_reload(): void`
+pub(crate) fn tls_reload(args: &Args, _result: Slot<'_>) -> Outcome {
+    args.count(0, 0)?;
+    Ok(current(args)?.server.tls_reload()?)
+}
+
 /// `ws_server_stop(?float $drain = null): void`
 pub(crate) fn stop(args: &Args, _result: Slot<'_>) -> Outcome {
     args.count(0, 1)?;
@@ -287,7 +293,7 @@ fn wait_until_stopped(longest: Duration) {
 
 /// The server of this thread, for the time of a call.
 #[inline]
-fn current(args: &Args) -> Result<&Running, Failure> {
+pub(crate) fn current(args: &Args) -> Result<&Running, Failure> {
     // SAFETY: null or a live server. It is freed only by `start` and after the script, and neither runs within
     // another call: no function calls the script back once its arguments are read.
     match unsafe { CURRENT.get().as_ref() } {
@@ -366,7 +372,7 @@ fn refuse_second_server() -> Outcome {
 }
 
 #[inline]
-fn conn_id(conn: i64) -> ConnId {
+pub(crate) fn conn_id(conn: i64) -> ConnId {
     // A negative number is above 2^63, and 0 is no id either.
     ConnId::from_u64(conn as u64)
 }

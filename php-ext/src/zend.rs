@@ -118,6 +118,15 @@ impl<'a> Slot<'a> {
         self.write(type_info, ffi::zend_value { str_: string });
     }
 
+    /// The same, or null.
+    #[inline]
+    pub(crate) fn string_or_null(self, string: Option<*mut Bytes>) {
+        match string {
+            Some(string) => self.string(string),
+            None => self.null(),
+        }
+    }
+
     #[inline]
     pub(crate) fn bytes(self, bytes: &[u8]) {
         self.string(string(bytes));
@@ -192,9 +201,10 @@ impl List {
 }
 
 /// A new array with string keys; keys that are decimal numbers become ints, as in PHP code.
-pub(crate) fn map<'k>(entries: impl Iterator<Item = (&'k str, Entry)>, slot: Slot<'_>) {
+pub(crate) fn map<K: AsRef<str>>(entries: impl Iterator<Item = (K, Entry)>, slot: Slot<'_>) {
     let mut array = ext_php_rs::types::ZendHashTable::new();
     for (key, entry) in entries {
+        let key = key.as_ref();
         // Inserting fails only for values that cannot be converted; these can.
         let _ = match entry {
             Entry::Int(value) => array.insert(key, value),

@@ -161,6 +161,18 @@ pub fn put(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
+/// Takes apart a frame as [`put`] makes it; None for anything else.
+pub fn split(frame: &[u8]) -> Option<(Opcode, &[u8])> {
+    let (&first, rest) = frame.split_first()?;
+    let (&second, rest) = rest.split_first()?;
+    let payload = match second {
+        LENGTH_16 => rest.get(2..),
+        LENGTH_64 => rest.get(8..),
+        _ => Some(rest),
+    };
+    Some((Opcode::from_bits(first & OPCODE).ok()?, payload?))
+}
+
 /// Appends a close frame. `reason` beyond what a control frame holds is cut.
 pub fn put_close(out: &mut Vec<u8>, code: Option<u16>, reason: &str) {
     let Some(code) = code else { return put_header(out, Opcode::Close, 0) };
@@ -222,6 +234,16 @@ mod tests {
         assert_eq!(parse_header(&[0x09]), Err(Violation::FragmentedControl));
         assert_eq!(parse_header(&[0x81, 0x05]), Err(Violation::Unmasked));
         assert_eq!(parse_header(&[0x89, 0xfe]), Err(Violation::LongControl));
+    }
+
+    #[test]
+    fn a_frame_of_ours_comes_apart() {
+        for len in [0, 125, 126, 65_535, 65_536] {
+            let mut frame = Vec::new();
+            put(&mut frame, Opcode::Text, &vec![b'x'; len]);
+            assert_eq!(split(&frame), Some((Opcode::Text, &vec![b'x'; len][..])), "{len}");
+        }
+        assert_eq!(split(&[0x81]), None);
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! The options of a server. Rust, C and PHP all set them by name and text through the one table in [`table`], so
 //! that the checks and the words of an error are the same everywhere, and the reference is generated from it.
 
+mod listen;
 mod nearest;
 mod table;
 mod values;
 
+pub(crate) use listen::{Listen, Place, UnixPlace};
+
 use crate::error::Error;
+use crate::peer::{Networks, ProxyHeader};
 use std::path::PathBuf;
 use std::time::Duration;
 use table::OPTIONS;
 use wsengine_proto::Limits;
+use wsengine_proto::deflate::Wanted;
 use wsengine_proto::handshake::Policy;
 
 /// One option, for documentation and for tools.
@@ -44,10 +49,21 @@ impl SlowConsumer {
     }
 }
 
+/// How messages are compressed where the client offers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    NoContextTakeover,
+    ContextTakeover,
+}
+
 /// All options as the engine uses them.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) listen: Vec<String>,
+    pub(crate) listen: Vec<Listen>,
+    pub(crate) tls_cert: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
+    pub(crate) trusted_proxies: Networks,
+    pub(crate) proxy_header: ProxyHeader,
     pub(crate) io_threads: usize,
     /// 0: as many as the descriptor limit allows.
     pub(crate) max_connections: usize,
@@ -64,6 +80,11 @@ pub(crate) struct Settings {
     pub(crate) event_queue_events: usize,
     pub(crate) total_queue_bytes: usize,
     pub(crate) policy: Policy,
+    pub(crate) handshake_events: bool,
+    pub(crate) compression: Option<Compression>,
+    pub(crate) compression_threshold_bytes: usize,
+    pub(crate) compression_window_bits: u8,
+    pub(crate) hixie76: bool,
     pub(crate) static_root: Option<PathBuf>,
     pub(crate) drain: Duration,
     pub(crate) log_level: tracing::level_filters::LevelFilter,
@@ -118,6 +139,10 @@ impl Settings {
     fn blank() -> Self {
         Settings {
             listen: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            trusted_proxies: Networks::default(),
+            proxy_header: ProxyHeader::XForwardedFor,
             io_threads: 0,
             max_connections: 0,
             max_connections_per_ip: 0,
@@ -133,10 +158,24 @@ impl Settings {
             event_queue_events: 0,
             total_queue_bytes: 0,
             policy: Policy::default(),
+            handshake_events: false,
+            compression: None,
+            compression_threshold_bytes: 0,
+            compression_window_bits: 0,
+            hixie76: false,
             static_root: None,
             drain: Duration::ZERO,
             log_level: tracing::level_filters::LevelFilter::OFF,
         }
+    }
+
+    /// The policy for handshakes, with what several options say together.
+    pub(crate) fn whole_policy(&self) -> Policy {
+        let wanted = |compression| Wanted {
+            context_takeover: compression == Compression::ContextTakeover,
+            max_window_bits: self.compression_window_bits,
+        };
+        Policy { compression: self.compression.map(wanted), ..self.policy.clone() }
     }
 
     /// I/O threads to start: the option, or one less than there are cores.
@@ -179,7 +218,7 @@ mod tests {
         let text = Config::new().set("max_mesage_byte", "1").unwrap_err().to_string();
         assert_eq!(text, "unknown option \"max_mesage_byte\"; did you mean \"max_message_bytes\"?");
         let text = Config::new().set("zzzzzzzzzzzzzzzzzzzzzzzzzzz", "1").unwrap_err().to_string();
-        assert!(text.contains("known are listen, io_threads"), "{text}");
+        assert!(text.contains("known are listen, tls_cert"), "{text}");
     }
 
     #[test]
@@ -192,16 +231,17 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["127.0.0.1:0", "[::1]:80", "localhost:8080", "0:8080", "1.2.3.4:1,1.2.3.4:2", "h:0,h:0"]
+        for good in
+            ["127.0.0.1:0", "[::1]:80", "localhost:8080", "1.2.3.4:1,1.2.3.4:2", "h:0,h:0", "h:1,tls://h:2"]
         {
             assert!(Config::new().set("listen", good).is_ok(), "{good}");
         }
-        for bad in ["", "8080", ":80", "h:65536", "h:x", "::1:80", "[::1]", "h:1,", "h:1,h:1", "a b:1"] {
+        for bad in ["", "8080", "h:1,", "h:1,h:1", "h:1,tls://h:1", "unix:/a,unix:/a?mode=600", "fd:3,fd:3"] {
             assert!(Config::new().set("listen", bad).is_err(), "{bad}");
         }
         let mut config = Config::new();
         config.set("listen", "0:9").unwrap();
-        assert_eq!(config.settings.listen, ["0.0.0.0:9"]);
+        assert_eq!(config.settings.listen[0].to_string(), "0.0.0.0:9");
     }
 
     #[test]

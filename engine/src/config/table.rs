@@ -1,7 +1,8 @@
 //! The table: every option with its default, what is allowed, what it does, and how its text becomes a setting.
 
-use super::values::{is_token, items, listen_addresses, millis, number};
-use super::{OptionInfo, SlowConsumer};
+use super::values::{file, is_token, items, listen_places, millis, number, on_or_off};
+use super::{Compression, OptionInfo, SlowConsumer};
+use crate::peer::{Networks, ProxyHeader};
 use wsengine_proto::handshake::{Origin, Origins};
 
 /// The longest interval that an option allows: a day.
@@ -11,10 +12,52 @@ const DAY: u64 = 86_400_000;
 pub(super) const OPTIONS: &[OptionInfo] = &[
     OptionInfo {
         name: "listen",
-        allowed: "host:port or [IPv6]:port, or several different ones separated by commas; port 0 picks a free one",
+        allowed: "host:port, [IPv6]:port, tls://host:port, unix:/path, fd:number or systemd, or several different \
+                  ones separated by commas; port 0 picks a free one",
         default: "127.0.0.1:8080",
-        doc: "Where to listen. The host 0, * or 0.0.0.0 means every IPv4 address of the machine, [::] every address.",
-        apply: |s, v| Some(s.listen = listen_addresses(v)?),
+        doc: "Where to listen. The host 0, * or 0.0.0.0 means every IPv4 address of the machine, [::] every \
+              address. fd:3 is a listening socket that the process has inherited, systemd means all that systemd \
+              has announced. Parameters follow a question mark and are joined by &: tls and proxy (each connection \
+              begins with a header of the PROXY protocol, version 1 or 2) for any; mode=0660, owner=name and \
+              group=name for a unix socket.",
+        apply: |s, v| Some(s.listen = listen_places(v)?),
+    },
+    OptionInfo {
+        name: "tls_cert",
+        allowed: "a PEM file, or none",
+        default: "none",
+        doc: "The certificate for tls listeners, followed by those it is signed with.",
+        apply: |s, v| Some(s.tls_cert = if v == "none" { None } else { Some(file(v)?) }),
+    },
+    OptionInfo {
+        name: "tls_key",
+        allowed: "a PEM file, or none",
+        default: "none",
+        doc: "The private key of the certificate.",
+        apply: |s, v| Some(s.tls_key = if v == "none" { None } else { Some(file(v)?) }),
+    },
+    OptionInfo {
+        name: "trusted_proxies",
+        allowed: "IP addresses, networks such as 10.0.0.0/8, and unix (whoever connects to a unix socket), \
+                  separated by commas, or none",
+        default: "none",
+        doc: "Proxies that are believed when they name the client in a header; see proxy_header.",
+        apply: |s, v| Some(s.trusted_proxies = Networks::parse(v)?),
+    },
+    OptionInfo {
+        name: "proxy_header",
+        allowed: "x-forwarded-for or forwarded",
+        default: "x-forwarded-for",
+        doc: "In which header a trusted proxy names the client: X-Forwarded-For (with X-Forwarded-Proto) or \
+              Forwarded (RFC 7239). The other one is ignored, for a proxy may pass it on as the client sent it.",
+        apply: |s, v| {
+            s.proxy_header = match v {
+                "x-forwarded-for" => ProxyHeader::XForwardedFor,
+                "forwarded" => ProxyHeader::Forwarded,
+                _ => return None,
+            };
+            Some(())
+        },
     },
     OptionInfo {
         name: "io_threads",
@@ -76,7 +119,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         name: "handshake_timeout_ms",
         allowed: "a whole number of milliseconds from 10 to 600,000",
         default: "10000",
-        doc: "Time for a request to arrive whole; then HTTP 408.",
+        doc: "Time from the first packet for TLS, for a request to arrive whole and, with handshake_events, for the \
+              host to decide; then HTTP 408.",
         apply: |s, v| Some(s.handshake_timeout = millis(v, 10, 600_000)?),
     },
     OptionInfo {
@@ -206,6 +250,58 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
                 }
             };
             Some(())
+        },
+    },
+    OptionInfo {
+        name: "handshake_events",
+        allowed: "on or off",
+        default: "off",
+        doc: "With on the host decides on each sound handshake, by its handshake event, until handshake_timeout_ms.",
+        apply: |s, v| Some(s.handshake_events = on_or_off(v)?),
+    },
+    OptionInfo {
+        name: "compression",
+        allowed: "off, no_context_takeover or context_takeover",
+        default: "off",
+        doc: "permessage-deflate (RFC 7692) for clients that offer it. no_context_takeover compresses each message \
+              by itself and costs no memory between messages; context_takeover lets messages refer to earlier ones, \
+              which makes them smaller and costs some 300 KiB for a connection that uses it both ways.",
+        apply: |s, v| {
+            s.compression = match v {
+                "off" => None,
+                "no_context_takeover" => Some(Compression::NoContextTakeover),
+                "context_takeover" => Some(Compression::ContextTakeover),
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    OptionInfo {
+        name: "compression_threshold_bytes",
+        allowed: "a whole number of bytes from 0 to 1,073,741,824",
+        default: "256",
+        doc: "Shorter messages are sent as they are.",
+        apply: |s, v| Some(s.compression_threshold_bytes = number(v, 0, 1 << 30)?),
+    },
+    OptionInfo {
+        name: "compression_window_bits",
+        allowed: "a whole number from 9 to 15",
+        default: "15",
+        doc: "How far back a compressed message may refer, as a power of two: less costs less memory and \
+              compresses less. A client may ask for less yet.",
+        apply: |s, v| Some(s.compression_window_bits = number(v, 9, 15)? as u8),
+    },
+    OptionInfo {
+        name: "legacy",
+        allowed: "hybi8 and hixie76 separated by commas, or none",
+        default: "none",
+        doc: "Drafts that are spoken as well: hybi8 is version 8 (browsers of 2011), hixie76 is draft-76 (those of \
+              2010), text only. Without it such clients get HTTP 426.",
+        apply: |s, v| {
+            let names: Vec<&str> = if v == "none" { Vec::new() } else { items(v)?.collect() };
+            let known = names.iter().all(|name| matches!(*name, "hybi8" | "hixie76"));
+            s.policy.hybi8 = known.then(|| names.contains(&"hybi8"))?;
+            Some(s.hixie76 = names.contains(&"hixie76"))
         },
     },
     OptionInfo {

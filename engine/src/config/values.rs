@@ -1,6 +1,8 @@
 //! What the text of an option may be. None: it is not allowed.
 
+use super::listen::Listen;
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A whole number in decimal; underscores may group its digits.
@@ -20,28 +22,32 @@ pub(super) fn items(list: &str) -> Option<impl Iterator<Item = &str>> {
     items.clone().all(|item| !item.is_empty()).then_some(items)
 }
 
-pub(super) fn listen_addresses(list: &str) -> Option<Vec<String>> {
-    let addresses: Vec<String> = items(list)?.map(listen_address).collect::<Option<_>>()?;
-    let distinct: HashSet<&String> = addresses.iter().filter(|address| !address.ends_with(":0")).collect();
-    let fixed = addresses.iter().filter(|address| !address.ends_with(":0")).count();
-    (distinct.len() == fixed).then_some(addresses)
+/// Where to listen; each place that is one and the same is named once.
+pub(super) fn listen_places(list: &str) -> Option<Vec<Listen>> {
+    let places: Vec<Listen> = items(list)?.map(Listen::parse).collect::<Option<_>>()?;
+    let fixed: Vec<String> = places.iter().filter(|listen| listen.is_fixed()).map(place).collect();
+    let distinct: HashSet<&String> = fixed.iter().collect();
+    (distinct.len() == fixed.len()).then_some(places)
 }
 
-/// Checks the form only; names are looked up when the server starts.
-fn listen_address(text: &str) -> Option<String> {
-    let (host, port) = text.rsplit_once(':')?;
-    let port = number(port, 0, 65_535)?;
-    let host = if host == "0" || host == "*" { "0.0.0.0" } else { host };
-    let sound = match host.strip_prefix('[') {
-        Some(v6) => v6.strip_suffix(']')?.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-            !host.is_empty() && host.chars().all(allowed)
-        }
-    };
-    sound.then(|| format!("{host}:{port}"))
+/// The place without what is spoken there.
+fn place(listen: &Listen) -> String {
+    Listen { tls: false, ..listen.clone() }.to_string()
+}
+
+/// A file as it is found now, wherever the process goes later.
+pub(super) fn file(path: &str) -> Option<PathBuf> {
+    std::path::absolute(path).ok()
 }
 
 pub(super) fn is_token(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+pub(super) fn on_or_off(text: &str) -> Option<bool> {
+    match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
 }

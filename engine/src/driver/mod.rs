@@ -10,11 +10,14 @@ mod ending;
 mod sending;
 
 use crate::deliver::Chain;
+use crate::encoding::Encoding;
 use crate::event::ConnId;
+use crate::handshake::Dialect;
 use crate::hub::{self, Hub};
 use crate::inbox::{Batch, Inbox};
 use crate::link::Seat;
 use crate::mailbox::Waiting;
+use crate::stream::Stream;
 use crate::timers::Tick;
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +25,6 @@ use std::sync::MutexGuard;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use wsengine_proto::close::code;
 use wsengine_proto::{Connection, Kind, Limits, Payload, Sink, State};
 
@@ -31,6 +33,9 @@ const READS_PER_TURN: usize = 4;
 /// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
 /// most so much that it cannot deliver.
 const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
+
+/// Inflated bytes in a row before other connections have their turn: a kilobyte on the wire may become a megabyte.
+const INFLATED_PER_TURN: u64 = 1 << 20;
 
 /// The task of the connection in a slot.
 pub(crate) struct Driver(pub(crate) u32);
@@ -64,15 +69,25 @@ impl Drop for OnPanic {
     }
 }
 
+/// What a connection is made of.
+pub(crate) struct Opened {
+    pub(crate) stream: Stream,
+    /// Bytes that came in the same packet as the request.
+    pub(crate) early: Vec<u8>,
+    pub(crate) seat: Seat,
+    pub(crate) dialect: Dialect,
+}
+
 /// An open connection.
 pub(crate) struct Conn {
     pub(crate) id: ConnId,
-    stream: TcpStream,
+    stream: Stream,
     /// Given back when the socket is closed.
     _seat: Seat,
     protocol: Connection,
     phase: Phase,
     outbox: Outbox,
+    encoding: Encoding,
     /// Bytes that could not be taken yet for want of room in the inbox, or that came with the handshake.
     leftover: Vec<u8>,
     paused: bool,
@@ -117,22 +132,18 @@ struct Outbox {
 }
 
 impl Conn {
-    pub(crate) fn new(
-        id: ConnId,
-        seat: Seat,
-        stream: TcpStream,
-        early: &[u8],
-        now: Duration,
-        limits: &Limits,
-    ) -> Self {
+    pub(crate) fn new(id: ConnId, opened: Opened, now: Duration, limits: &Limits) -> Self {
+        let Opened { stream, early, seat, dialect } = opened;
+        let Dialect::Rfc6455(compression) = dialect;
         Conn {
             id,
             stream,
             _seat: seat,
-            protocol: Connection::new(now, limits, id.as_u64(), None),
+            protocol: Connection::new(now, limits, id.as_u64(), compression.as_ref()),
             phase: Phase::Live,
             outbox: Outbox::default(),
-            leftover: early.to_vec(),
+            encoding: Encoding::new(compression.as_ref()),
+            leftover: early,
             paused: false,
             has_spoken: false,
             held: Vec::new(),
@@ -158,7 +169,7 @@ impl Conn {
         for _ in 0..READS_PER_TURN {
             self.notice_end(hub);
             let step = match self.phase {
-                Phase::Live if self.paused => Poll::Pending,
+                Phase::Live if self.paused || !self.leftover.is_empty() => Poll::Pending,
                 Phase::Live => self.read(hub, cx),
                 Phase::Holding { .. } => Poll::Pending,
                 Phase::Flushing { .. } => self.shut(hub, cx),
@@ -202,12 +213,20 @@ impl Conn {
         let mut scratch = std::mem::take(&mut hub.scratch);
         let shared = &hub.shared;
         let link = hub.link();
-        let mut delivery =
-            Delivery { inbox: &link.inbox, batch: None, conn: self.id, now: hub.now, messages: 0, bytes: 0 };
+        let most = if self.inflates() { INFLATED_PER_TURN } else { u64::MAX };
+        let mut delivery = Delivery {
+            inbox: &link.inbox,
+            batch: None,
+            conn: self.id,
+            now: hub.now,
+            messages: 0,
+            bytes: 0,
+            most,
+        };
         let limits = &shared.settings.limits;
         let progress =
             self.protocol.receive(hub.now, limits, bytes, &mut replies, &mut scratch, &mut delivery);
-        let (messages, payload) = (delivery.messages, delivery.bytes);
+        let Delivery { messages, bytes: payload, .. } = delivery;
         drop(delivery);
         if messages > 0 {
             self.has_spoken = true;
@@ -217,10 +236,14 @@ impl Conn {
         }
         if progress.blocked {
             self.leftover = bytes.get(progress.consumed..).unwrap_or_default().to_vec();
-            self.paused = true;
-            hub.pause(self.id.slot());
-            // The host may be asleep with a full inbox that it was never told of.
-            hub.announce();
+            if payload >= most {
+                self.wake();
+            } else {
+                self.paused = true;
+                hub.pause(self.id.slot());
+                // The host may be asleep with a full inbox that it was never told of.
+                hub.announce();
+            }
         }
         if self.has_spoken && !replies.is_empty() && self.is_breach() {
             self.hold(hub, &replies);
@@ -230,6 +253,10 @@ impl Conn {
         }
         hub.replies = replies;
         hub.scratch = scratch;
+    }
+
+    fn inflates(&self) -> bool {
+        matches!(self.encoding, Encoding::Deflate(_))
     }
 
     /// The inbox has room again.
@@ -266,7 +293,7 @@ impl Conn {
             hub.link().mailbox.closing(self.id);
         }
         self.send_control(hub, &mut frames);
-        if !self.outbox.queue.is_empty() && hub.now >= self.progress + shared.settings.write_stall {
+        if self.has_unsent() && hub.now >= self.progress + shared.settings.write_stall {
             hub.link().counters.slow_closed.add(1);
             return self.cut(hub, code::TRY_AGAIN, "the connection takes nothing");
         }
@@ -283,7 +310,7 @@ impl Conn {
         let settings = &hub.shared.settings;
         let deadline = match self.phase {
             Phase::Live => {
-                let stall = (!self.outbox.queue.is_empty()).then(|| self.progress + settings.write_stall);
+                let stall = self.has_unsent().then(|| self.progress + settings.write_stall);
                 // A pong makes the next ping due before the end of the wait for it, and nobody enters that: so look
                 // at least as often as pings are due.
                 let interval = settings.limits.ping_interval;
@@ -314,13 +341,15 @@ struct Delivery<'a> {
     now: Duration,
     messages: u64,
     bytes: u64,
+    /// Other connections have their turn after so many.
+    most: u64,
 }
 
 impl Sink for Delivery<'_> {
     #[inline]
     fn has_room(&mut self) -> bool {
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
-        self.inbox.has_room(batch)
+        self.bytes < self.most && self.inbox.has_room(batch)
     }
 
     #[inline]

@@ -3,8 +3,10 @@
 use super::{Conn, Phase};
 use crate::config::SlowConsumer;
 use crate::deliver::{self, Piece};
+use crate::encoding::Encoding;
 use crate::hub::Hub;
 use crate::mailbox::{Commands, Target, What};
+use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -49,27 +51,63 @@ impl Conn {
 
     #[inline]
     fn send_messages(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
+        if let Encoding::Deflate(_) = self.encoding {
+            return self.send_encoded(hub, commands, frames);
+        }
         let bytes: usize = pieces.iter().map(|piece| commands.piece_len(piece)).sum();
         let mut written = 0;
-        if self.outbox.queue.is_empty() {
-            match deliver::write(&self.stream, commands, pieces) {
-                Ok(taken) if taken == bytes => return count_sent(hub, frames.len(), bytes),
+        if !self.has_unsent() {
+            match deliver::write(&mut self.stream, self.waker.as_ref(), commands, pieces) {
+                Ok(taken) if taken == bytes => return self.count_sent(hub, frames.len(), bytes),
                 Ok(taken) => written = taken,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return self.broken(),
             }
             self.progress = hub.now;
         }
-        self.queue_messages(hub, commands, frames, written);
+        let frames = frames.iter().filter_map(|&frame| commands.list.get(frame as usize));
+        let frames = frames.map(|command| {
+            let len = commands.frame_bytes(&command.what).len();
+            (command.target, len, || commands.frame(&command.what))
+        });
+        self.queue_messages(hub, frames, written);
     }
 
-    /// Puts what the socket has not taken into the outbox: `written` bytes of these frames are on their way.
-    #[cold]
-    fn queue_messages(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], mut written: usize) {
-        let (mut messages, mut bytes) = (0, 0);
+    /// The same for a connection whose messages do not go out as they lie in the mailbox.
+    fn send_encoded(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32]) {
+        let Encoding::Deflate(outbound) = &mut self.encoding else { return };
+        let threshold = hub.shared.settings.compression_threshold_bytes;
+        let mut encoded = Vec::with_capacity(frames.len());
         for &frame in frames {
-            let Some(command) = commands.list.get(frame as usize) else { continue };
-            let len = commands.frame_len(&command.what);
+            encoded.push(hub.encoder.encode(outbound, commands, frame, threshold));
+        }
+        let bytes: usize = encoded.iter().map(Bytes::len).sum();
+        let mut written = 0;
+        if !self.has_unsent() {
+            match deliver::write_frames(&mut self.stream, self.waker.as_ref(), &encoded) {
+                Ok(taken) if taken == bytes => return self.count_sent(hub, frames.len(), bytes),
+                Ok(taken) => written = taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return self.broken(),
+            }
+            self.progress = hub.now;
+        }
+        let targets = frames.iter().filter_map(|&frame| commands.list.get(frame as usize));
+        let frames = targets.zip(encoded).map(|(command, frame)| (command.target, frame.len(), || frame));
+        self.queue_messages(hub, frames, written);
+    }
+
+    /// Puts what the socket has not taken into the outbox: `written` bytes of these frames are on their way. Each
+    /// comes with whom it is for, its length, and how to get it.
+    #[cold]
+    fn queue_messages<F: FnOnce() -> Bytes>(
+        &mut self,
+        hub: &mut Hub,
+        frames: impl Iterator<Item = (Target, usize, F)>,
+        mut written: usize,
+    ) {
+        let (mut messages, mut bytes) = (0, 0);
+        for (target, len, frame) in frames {
             if written >= len {
                 written -= len;
                 messages += 1;
@@ -77,20 +115,26 @@ impl Conn {
                 continue;
             }
             let begun = std::mem::take(&mut written);
-            if begun == 0 && !self.has_room(hub, len) && !self.make_room(hub, len, &command.target) {
+            if begun == 0 && !self.has_room(hub, len) && !self.make_room(hub, len, target) {
                 if *self.protocol.state() != State::Open {
                     break;
                 }
                 continue;
             }
-            self.outbox.queue.push_message(commands.frame(&command.what), begun);
+            self.outbox.queue.push_message(frame(), begun);
             messages += 1;
             bytes += len;
         }
-        count_sent(hub, messages, bytes);
+        self.count_sent(hub, messages, bytes);
         self.publish(hub);
         self.schedule(hub);
         self.wake();
+    }
+
+    /// Does anything wait that the peer should have had?
+    #[inline]
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.outbox.queue.is_empty() || self.stream.holds_back()
     }
 
     /// Does a frame of `len` bytes fit the queue?
@@ -105,7 +149,7 @@ impl Conn {
 
     /// The slow-consumer policy for a frame that does not fit. True: it fits now.
     #[cold]
-    fn make_room(&mut self, hub: &mut Hub, len: usize, target: &Target) -> bool {
+    fn make_room(&mut self, hub: &mut Hub, len: usize, target: Target) -> bool {
         let policy = hub.shared.settings.slow_consumer;
         if !self.drain_wanted {
             let broadcast = matches!(target, Target::All { .. });
@@ -163,8 +207,8 @@ impl Conn {
         if frames.is_empty() {
             return;
         }
-        let written = match self.outbox.queue.is_empty() {
-            true => self.stream.try_write(frames),
+        let written = match !self.has_unsent() {
+            true => self.stream.try_write(self.waker.as_ref(), frames),
             false => Ok(0),
         };
         match written {
@@ -187,7 +231,7 @@ impl Conn {
 
     /// Writes from the outbox until it is empty or the socket takes no more; then the socket wakes the task.
     pub(super) fn flush(&mut self, hub: &mut Hub, cx: &mut Context<'_>) {
-        if self.outbox.queue.is_empty() || self.phase == Phase::Over {
+        if !self.has_unsent() || self.phase == Phase::Over {
             return;
         }
         while !self.outbox.queue.is_empty() {
@@ -204,6 +248,16 @@ impl Conn {
                     self.broken();
                     break;
                 }
+            }
+        }
+        if self.stream.holds_back() {
+            let before = self.stream.written();
+            let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+            if self.stream.written() > before {
+                self.progress = hub.now;
+            }
+            if let Poll::Ready(Err(_)) = outcome {
+                self.broken();
             }
         }
         self.publish(hub);
@@ -225,12 +279,16 @@ impl Conn {
         }
         hub.link().mailbox.publish(self.id, waiting);
     }
-}
 
-/// Counts what was given to a socket or to a send queue.
-#[inline]
-fn count_sent(hub: &Hub, messages: usize, bytes: usize) {
-    let counters = &hub.link().counters;
-    counters.messages_out.add(messages as u64);
-    counters.bytes_out.add(bytes as u64);
+    /// Counts what was given to the socket or to the send queue. Under TLS some of it may wait for the socket yet.
+    #[inline]
+    fn count_sent(&mut self, hub: &mut Hub, messages: usize, bytes: usize) {
+        let counters = &hub.link().counters;
+        counters.messages_out.add(messages as u64);
+        counters.bytes_out.add(bytes as u64);
+        if self.stream.holds_back() {
+            self.progress = hub.now;
+            self.schedule(hub);
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! What a host tells an I/O thread: a batch of commands with the frames that go with them.
 
+use crate::accept::Accepted;
 use crate::event::ConnId;
+use crate::undecided::Decision;
 use bytes::Bytes;
-use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::time::Duration;
 use wsengine_proto::{Kind, Opcode, frame};
@@ -22,8 +23,10 @@ pub(crate) struct Commands {
     pub(crate) large: Vec<Bytes>,
     /// For broadcasts: who is left out.
     pub(crate) exceptions: Vec<Vec<ConnId>>,
+    /// What the host has decided on handshakes.
+    pub(crate) decisions: Vec<(ConnId, Decision)>,
     /// Accepted sockets from the thread that accepts.
-    pub(crate) sockets: Vec<(TcpStream, SocketAddr)>,
+    pub(crate) sockets: Vec<Accepted>,
     /// Connections for which a send was refused: the host wants to know when there is room.
     pub(crate) refused: Vec<ConnId>,
     /// The host has taken a batch of events that was full.
@@ -111,6 +114,7 @@ impl Frame<'_> {
 impl Commands {
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
+            && self.decisions.is_empty()
             && self.sockets.is_empty()
             && self.refused.is_empty()
             && !self.resume
@@ -162,6 +166,7 @@ impl Commands {
         self.arena.shrink_to(KEPT_BYTES);
         self.large.clear();
         self.exceptions.clear();
+        self.decisions.clear();
         self.sockets.clear();
         self.refused.clear();
         self.resume = false;
@@ -169,11 +174,12 @@ impl Commands {
         self.bytes = 0;
     }
 
-    pub(crate) fn frame_len(&self, what: &What) -> usize {
+    /// The bytes of a frame; empty for what is none.
+    pub(crate) fn frame_bytes(&self, what: &What) -> &[u8] {
         match what {
-            What::Small(range) => range.len(),
-            What::Large(index) => self.large.get(*index as usize).map_or(0, Bytes::len),
-            What::Close { .. } | What::Abort | What::Fence => 0,
+            What::Small(range) => self.bytes(range),
+            What::Large(index) => self.large.get(*index as usize).map_or(&[], |frame| frame),
+            What::Close { .. } | What::Abort | What::Fence => &[],
         }
     }
 

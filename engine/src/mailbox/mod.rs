@@ -12,9 +12,11 @@ mod commands;
 
 pub(crate) use commands::{Command, Commands, Frame, Stop, Target, What};
 
+use crate::accept::Accepted;
 use crate::error::SendError;
 use crate::event::ConnId;
-use std::net::{SocketAddr, TcpStream};
+use crate::undecided::Decision;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
@@ -52,6 +54,8 @@ struct Inner {
     /// Numbers the batch that is being filled; those up to `done` have been dealt with.
     batch: u64,
     done: u64,
+    /// Handshakes on which the host has yet to decide, each with the subprotocols that the client offers.
+    undecided: HashMap<ConnId, Vec<String>>,
     stopping: bool,
     waiting: usize,
 }
@@ -177,6 +181,30 @@ impl Mailbox {
         Ok(reached)
     }
 
+    /// Decides on a handshake, once. A subprotocol must be one that the client offers.
+    pub(crate) fn decide(&self, conn: ConnId, decision: Decision) -> Result<(), SendError> {
+        let mut inner = self.lock();
+        let Some(offered) = inner.undecided.get(&conn) else { return Err(SendError::Gone) };
+        if let Decision::Accept { subprotocol: Some(chosen), .. } = &decision
+            && !offered.contains(chosen)
+        {
+            return Err(SendError::BadDecision(match offered.as_slice() {
+                [] => format!("subprotocol \"{chosen}\" was not offered; the client offers none"),
+                offered => {
+                    format!(
+                        "subprotocol \"{chosen}\" was not offered; the client offers {}",
+                        offered.join(", ")
+                    )
+                }
+            }));
+        }
+        inner.undecided.remove(&conn);
+        inner.commands.decisions.push((conn, decision));
+        drop(inner);
+        self.wake();
+        Ok(())
+    }
+
     /// Queues the closing handshake for one connection; nothing can be sent to it any more.
     pub(crate) fn close(&self, conn: ConnId, code: u16, reason: &str) -> Result<(), SendError> {
         let mut inner = self.lock();
@@ -255,8 +283,8 @@ impl Mailbox {
     // ---- the I/O threads' side ----
 
     /// Hands an accepted socket to this thread.
-    pub(crate) fn adopt(&self, socket: TcpStream, peer: SocketAddr) {
-        self.lock().commands.sockets.push((socket, peer));
+    pub(crate) fn adopt(&self, accepted: Accepted) {
+        self.lock().commands.sockets.push(accepted);
         self.wake();
     }
 
@@ -289,6 +317,16 @@ impl Mailbox {
             self.taken.notify_all();
         }
         true
+    }
+
+    /// The host has to decide on a handshake.
+    pub(crate) fn undecided(&self, conn: ConnId, offered: Vec<String>) {
+        self.lock().undecided.insert(conn, offered);
+    }
+
+    /// It needs to no more.
+    pub(crate) fn decided(&self, conn: ConnId) {
+        self.lock().undecided.remove(&conn);
     }
 
     /// A connection has opened.

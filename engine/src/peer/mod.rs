@@ -5,7 +5,7 @@ mod forwarded;
 mod networks;
 pub(crate) mod proxy_protocol;
 
-pub(crate) use forwarded::{Client, ProxyHeader, client};
+pub(crate) use forwarded::{ProxyHeader, client};
 pub(crate) use networks::Networks;
 
 use std::fmt;

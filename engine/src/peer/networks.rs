@@ -28,6 +28,11 @@ impl Networks {
         Some(networks)
     }
 
+    /// Is nobody trusted?
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.unix && self.ranges.is_empty()
+    }
+
     /// Does the peer belong to them?
     pub(crate) fn trusts(&self, peer: &Peer) -> bool {
         match peer.ip() {

@@ -166,6 +166,7 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 /// An event that outlives its batch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
+    Handshake { conn: ConnId },
     Open { conn: ConnId, path: String, query: String },
     Message { conn: ConnId, text: bool, data: Data },
     Drain { conn: ConnId, dropped: u64 },
@@ -225,6 +226,7 @@ pub fn poll_open(server: &Server) -> ConnId {
 fn seen(event: wsengine::Event<'_>) -> Seen {
     let conn = event.conn.unwrap_or(ConnId::from_u64(0));
     match event.body {
+        EventBody::Handshake(_) => Seen::Handshake { conn },
         EventBody::Open(request) => {
             Seen::Open { conn, path: request.path.clone(), query: request.query.clone() }
         }

@@ -1,0 +1,143 @@
+//! Messages that do not look on every connection as they lie in the mailbox: compressed ones (RFC 7692).
+//!
+//! A message for many is compressed once for each window that it makes a difference to, by itself. A connection
+//! with a context of its own must forget it then, for its peer's window has moved on by that message.
+
+use crate::mailbox::{Commands, Target};
+use bytes::Bytes;
+use std::collections::HashMap;
+use wsengine_proto::deflate::{COMPRESSED, Deflater, MAX_WINDOW_BITS, Parameters};
+use wsengine_proto::frame::{self, MAX_HEADER_BYTES, Opcode};
+
+/// The buffer that messages are compressed into keeps this much.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// How a connection's outgoing messages are encoded.
+pub(crate) enum Encoding {
+    /// As they lie in the mailbox.
+    Plain,
+    Deflate(Box<Outbound>),
+}
+
+impl Encoding {
+    pub(crate) fn new(compression: Option<&Parameters>) -> Self {
+        let Some(agreed) = compression else { return Encoding::Plain };
+        let context = (!agreed.server_no_context_takeover).then(Context::default);
+        Encoding::Deflate(Box::new(Outbound { window_bits: agreed.server_max_window_bits, context }))
+    }
+}
+
+/// A connection whose messages are compressed.
+pub(crate) struct Outbound {
+    window_bits: u8,
+    /// Where messages may refer to earlier ones.
+    context: Option<Context>,
+}
+
+/// The compressor comes with the first message for this connection alone.
+#[derive(Default)]
+struct Context {
+    deflater: Option<Deflater>,
+    /// The peer's window is not what the compressor believes.
+    stale: bool,
+}
+
+impl Context {
+    /// None: compressed it would be no smaller. The compressor has seen it all the same.
+    fn compress(&mut self, window_bits: u8, message: &Message<'_>, scratch: &mut Vec<u8>) -> Option<Bytes> {
+        let deflater = self.deflater.get_or_insert_with(|| Deflater::new(window_bits));
+        if std::mem::take(&mut self.stale) {
+            deflater.reset();
+        }
+        let frame = message.compress(deflater, scratch);
+        self.stale = frame.is_none();
+        frame
+    }
+}
+
+/// A message as it lies in the mailbox.
+struct Message<'a> {
+    opcode: Opcode,
+    payload: &'a [u8],
+}
+
+impl Message<'_> {
+    /// The whole frame, or None if it would be no smaller.
+    fn compress(&self, deflater: &mut Deflater, scratch: &mut Vec<u8>) -> Option<Bytes> {
+        scratch.clear();
+        let sound = deflater.deflate(self.payload, scratch);
+        if !sound || scratch.len() >= self.payload.len().max(2) {
+            return None;
+        }
+        let mut frame = Vec::with_capacity(scratch.len() + MAX_HEADER_BYTES);
+        frame::put(&mut frame, self.opcode, scratch);
+        if let Some(first) = frame.first_mut() {
+            *first |= COMPRESSED;
+        }
+        scratch.shrink_to(KEPT_BYTES);
+        Some(frame.into())
+    }
+}
+
+/// What the connections of a thread share to compress messages.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    /// One for each window, as they are needed.
+    deflaters: [Option<Deflater>; MAX_WINDOW_BITS as usize + 1],
+    /// Of the batch at hand: messages for many, by command and window.
+    shared: HashMap<(u32, u8), Bytes>,
+    scratch: Vec<u8>,
+}
+
+impl Encoder {
+    /// The batch is done.
+    pub(crate) fn clear(&mut self) {
+        self.shared.clear();
+    }
+
+    /// The frame of a command as a connection gets it. Messages shorter than `threshold` stay as they are.
+    pub(crate) fn encode(
+        &mut self,
+        outbound: &mut Outbound,
+        commands: &Commands,
+        index: u32,
+        threshold: usize,
+    ) -> Bytes {
+        let Some(command) = commands.list.get(index as usize) else { return Bytes::new() };
+        let plain = || commands.frame(&command.what);
+        let split = frame::split(commands.frame_bytes(&command.what));
+        let Some((opcode, payload)) = split.filter(|(_, payload)| payload.len() >= threshold) else {
+            return plain();
+        };
+        let message = Message { opcode, payload };
+        if let (Target::One(_), Some(context)) = (command.target, &mut outbound.context) {
+            return context.compress(outbound.window_bits, &message, &mut self.scratch).unwrap_or_else(plain);
+        }
+        let Some(bits) = Deflater::window_bits(payload.len(), outbound.window_bits) else { return plain() };
+        let frame = match command.target {
+            Target::One(_) => self.alone(bits, &message).unwrap_or_else(plain),
+            Target::All { .. } => match self.shared.get(&(index, bits)) {
+                Some(frame) => frame.clone(),
+                None => {
+                    let frame = self.alone(bits, &message).unwrap_or_else(plain);
+                    self.shared.insert((index, bits), frame.clone());
+                    frame
+                }
+            },
+        };
+        if let Some(context) = &mut outbound.context
+            && frame.first().is_some_and(|first| first & COMPRESSED != 0)
+        {
+            context.stale = true;
+        }
+        frame
+    }
+
+    /// Compresses a message so that it refers to no other.
+    fn alone(&mut self, window_bits: u8, message: &Message<'_>) -> Option<Bytes> {
+        let deflater = self.deflaters.get_mut(usize::from(window_bits))?;
+        let deflater = deflater.get_or_insert_with(|| Deflater::new(window_bits));
+        deflater.reset();
+        message.compress(deflater, &mut self.scratch)
+    }
+}

@@ -1,0 +1,185 @@
+//! Answering an opening handshake: the protocol judges the request, there must be a seat, and where the option
+//! `handshake_events` says so the host decides.
+
+use crate::event::{ConnId, Request};
+use crate::hub;
+use crate::link::{Seat, Shared};
+use crate::peer::{self, Peer};
+use crate::response::{Response, empty, full, refused};
+use crate::undecided::{self, Decision, Undecided};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::sync::Arc;
+use std::time::Instant;
+use wsengine_proto::deflate::Parameters;
+use wsengine_proto::handshake::{self, Refusal};
+
+const UNDECIDED: Refusal =
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, "The server did not decide on this handshake in time.");
+const TOO_MANY_UNDECIDED: Refusal = Refusal::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "Too many handshakes wait for a decision; try again later.",
+);
+const NO_SLOT: Refusal =
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The server is full; try again later.");
+
+/// How a request is answered.
+pub(crate) enum Answer {
+    /// By a response, after which there may be another request.
+    Refused(Response),
+    /// By the 101, after which there is a connection.
+    Switching(Response, Upgrade),
+}
+
+/// What a connection is made of when its handshake has succeeded.
+pub(crate) struct Upgrade {
+    pub(crate) id: ConnId,
+    pub(crate) request: Request,
+    pub(crate) seat: Seat,
+    pub(crate) dialect: Dialect,
+}
+
+/// Which protocol a connection speaks.
+pub(crate) enum Dialect {
+    /// RFC 6455, perhaps with compressed messages.
+    Rfc6455(Option<Parameters>),
+}
+
+/// A socket's side of a handshake.
+pub(crate) struct Asking<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) peer: Peer,
+    pub(crate) tls: bool,
+    /// How long the host may take to decide.
+    pub(crate) deadline: Instant,
+}
+
+/// A request that the protocol has nothing against, and what the host says to it.
+struct Welcome {
+    id: ConnId,
+    seat: Seat,
+    /// The host's own choice.
+    subprotocol: Option<String>,
+    headers: HeaderMap,
+}
+
+/// Why there is no connection.
+enum Denied {
+    ByEngine(Refusal),
+    ByHost { status: StatusCode, body: String, headers: HeaderMap },
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Denied::ByEngine(refusal)
+    }
+}
+
+/// Answers an opening handshake.
+pub(crate) async fn answer<B>(request: http::Request<B>, asking: Asking<'_>) -> Answer {
+    let judged = handshake::answer(&request, &asking.shared.policy);
+    let mut request = describe(request, &asking);
+    let outcome = match judged {
+        Ok(accepted) => welcome(&request, &asking).await.map(|welcome| (accepted, welcome)),
+        Err(refusal) => Err(refusal.into()),
+    };
+    match outcome {
+        Ok((mut accepted, welcome)) => {
+            if let Some(chosen) = welcome.subprotocol {
+                accepted.subprotocol = Some(chosen);
+            }
+            log(&request, StatusCode::SWITCHING_PROTOCOLS, &accepted.accept);
+            let mut response = accepted.response().map(|()| empty());
+            add(response.headers_mut(), welcome.headers);
+            request.subprotocol = accepted.subprotocol;
+            let dialect = Dialect::Rfc6455(accepted.compression);
+            let upgrade = Upgrade { id: welcome.id, request, seat: welcome.seat, dialect };
+            Answer::Switching(response, upgrade)
+        }
+        Err(denied) => Answer::Refused(denied.response(&request)),
+    }
+}
+
+/// Looks for a seat and asks the host.
+async fn welcome(request: &Request, asking: &Asking<'_>) -> Result<Welcome, Denied> {
+    let full = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
+    let seat = Seat::take(asking.shared, request.peer.ip()).map_err(full)?;
+    if !asking.shared.settings.handshake_events {
+        let id = hub::with(|hub| hub.reserve()).flatten().ok_or(NO_SLOT)?;
+        return Ok(Welcome { id, seat, subprotocol: None, headers: HeaderMap::new() });
+    }
+    match undecided::ask(request.clone(), asking.deadline).await {
+        Ok((reserved, Decision::Accept { subprotocol, headers })) => {
+            Ok(Welcome { id: reserved.keep(), seat, subprotocol, headers })
+        }
+        Ok((_, Decision::Reject { status, body, headers })) => Err(Denied::ByHost { status, body, headers }),
+        Err(Undecided::TooMany) => Err(TOO_MANY_UNDECIDED.into()),
+        Err(Undecided::TooLate) => Err(UNDECIDED.into()),
+    }
+}
+
+impl Denied {
+    fn response(self, request: &Request) -> Response {
+        match self {
+            Denied::ByEngine(refusal) => {
+                log(request, refusal.status, refusal.reason);
+                count_refusal(&refusal, &request.peer);
+                refused(&refusal)
+            }
+            Denied::ByHost { status, body, headers } => {
+                log(request, status, "rejected by the host");
+                hub::with(|hub| hub.link().counters.refused.add(1));
+                let mut response = Response::new(full(body));
+                *response.status_mut() = status;
+                let text = HeaderValue::from_static("text/plain; charset=utf-8");
+                response.headers_mut().insert(header::CONTENT_TYPE, text);
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                add(response.headers_mut(), headers);
+                response
+            }
+        }
+    }
+}
+
+/// Adds the host's headers; one of ours that it names is replaced.
+fn add(to: &mut HeaderMap, headers: HeaderMap) {
+    to.extend(headers);
+}
+
+/// What the host is told of the request, the peer behind trusted proxies included.
+fn describe<B>(request: http::Request<B>, asking: &Asking<'_>) -> Request {
+    let (head, _) = request.into_parts();
+    let settings = &asking.shared.settings;
+    let client = peer::client(asking.peer, &head.headers, &settings.trusted_proxies, settings.proxy_header);
+    Request {
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+        peer: client.peer,
+        subprotocol: None,
+        tls: client.tls.unwrap_or(asking.tls),
+    }
+}
+
+/// Counts a refusal of the engine's own and logs it.
+pub(crate) fn count_refusal(refusal: &Refusal, peer: &Peer) {
+    hub::with(|hub| hub.link().counters.refused.add(1));
+    tracing::info!(%peer, status = refusal.status.as_u16(), reason = refusal.reason, "refused");
+}
+
+/// What the push server of old printed for each client.
+fn log(request: &Request, response: StatusCode, answer: &str) {
+    let header = |name: header::HeaderName| {
+        request.headers.get(name).map_or("", |value| value.to_str().unwrap_or("(not text)"))
+    };
+    tracing::debug!(
+        peer = %request.peer,
+        version = header(header::SEC_WEBSOCKET_VERSION),
+        path = request.path,
+        host = header(header::HOST),
+        origin = header(header::ORIGIN),
+        key = header(header::SEC_WEBSOCKET_KEY),
+        %response,
+        answer,
+        "handshake"
+    );
+}

@@ -1,0 +1,199 @@
+//! Listening sockets: made as the option `listen` says, or inherited.
+
+use crate::config::{Listen, Place, UnixPlace};
+use crate::error::Error;
+use crate::sys;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+/// Connections that may wait to be accepted; the system may allow fewer (net.core.somaxconn).
+const BACKLOG: i32 = 4_096;
+/// The first descriptor that systemd hands over (sd_listen_fds(3)).
+const FIRST_SYSTEMD_FD: RawFd = 3;
+
+/// A socket that listens.
+pub(crate) struct Listener {
+    pub(crate) socket: Socket,
+    pub(crate) speaks: Speaks,
+    /// The unix socket's name, which goes with it.
+    _name: Option<Name>,
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// What is spoken on a listener's connections beside WebSocket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Speaks {
+    pub(crate) tls: bool,
+    pub(crate) proxy: bool,
+}
+
+impl Listener {
+    /// Where it really listens, such as `127.0.0.1:8080`, `tls://[::1]:8443` or `unix:/run/chat.sock`.
+    pub(crate) fn address(&self) -> String {
+        let address = self.socket.local_addr().ok();
+        let text = match (self.socket_address(), address.as_ref().and_then(SockAddr::as_pathname)) {
+            (Some(address), _) => address.to_string(),
+            (None, path) => format!("unix:{}", path.unwrap_or(Path::new("")).display()),
+        };
+        if self.speaks.tls { format!("tls://{text}") } else { text }
+    }
+
+    /// The address if it is one of TCP.
+    pub(crate) fn socket_address(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()?.as_socket()
+    }
+}
+
+/// Listens everywhere, or nowhere.
+pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
+    let mut listeners = Vec::new();
+    for listen in places {
+        let bind = |source| Error::Bind { address: listen.to_string(), source };
+        let speaks = Speaks { tls: listen.tls, proxy: listen.proxy };
+        let add = |(socket, name)| Listener { socket: sys::move_above_select(socket), speaks, _name: name };
+        match &listen.place {
+            Place::Tcp(address) => tcp(address, speaks, &mut listeners).map_err(bind)?,
+            Place::Unix(place) => listeners.push(add(unix(place).map_err(bind)?)),
+            Place::Inherited(fd) => listeners.push(add((inherited(*fd).map_err(bind)?, None))),
+            Place::Systemd => {
+                for fd in systemd().map_err(bind)? {
+                    listeners.push(add((inherited(fd).map_err(bind)?, None)));
+                }
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// A name may have several addresses.
+fn tcp(address: &str, speaks: Speaks, listeners: &mut Vec<Listener>) -> io::Result<()> {
+    let mut port = None;
+    for mut resolved in address.to_socket_addrs()? {
+        // They have one port, also when the system picks it.
+        if resolved.port() == 0 {
+            resolved.set_port(port.unwrap_or(0));
+        }
+        let taken_by_v4 =
+            |l: &Listener| l.socket_address().is_some_and(|l| l.is_ipv4() && l.port() == resolved.port());
+        match listen_on(resolved, listeners.iter().any(taken_by_v4)) {
+            Ok(socket) => {
+                let listener = Listener { socket: sys::move_above_select(socket), speaks, _name: None };
+                port = listener.socket_address().map(|address| address.port());
+                listeners.push(listener);
+            }
+            // A name such as localhost may have an IPv6 address on a machine without IPv6.
+            Err(error) if port.is_some() && error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// [::] takes IPv4 connections as well, unless `only_v6` says that the port is taken there by ourselves.
+fn listen_on(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Without it the port of a server that has just stopped would stay taken for a minute.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+fn unix(place: &UnixPlace) -> io::Result<(Socket, Option<Name>)> {
+    let owner = place.owner.as_deref().map(sys::user_id).transpose()?;
+    let group = place.group.as_deref().map(sys::group_id).transpose()?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    let address = SockAddr::unix(&place.path)?;
+    if let Err(error) = socket.bind(&address) {
+        if error.kind() != io::ErrorKind::AddrInUse || !is_left_over(&place.path, &address) {
+            return Err(error);
+        }
+        std::fs::remove_file(&place.path)?;
+        socket.bind(&address)?;
+    }
+    let name = Name::new(&place.path)?;
+    // Before it listens nobody can connect, so nobody gets in by the mode it is born with.
+    chown(&place.path, owner, group)?;
+    std::fs::set_permissions(&place.path, std::fs::Permissions::from_mode(place.mode))?;
+    socket.listen(BACKLOG)?;
+    Ok((socket, Some(name)))
+}
+
+/// Is it a socket that nobody listens on, of a server that was killed?
+fn is_left_over(path: &Path, address: &SockAddr) -> bool {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let refused = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(address)
+    };
+    is_socket && refused().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// The name of a unix socket in the file system. It is removed with the socket, unless another has taken it since
+/// or this is a fork of the process that made it.
+struct Name {
+    path: PathBuf,
+    file: (u64, u64),
+    process: u32,
+}
+
+impl Name {
+    fn new(path: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        Ok(Name { file: identity(&path)?, path, process: std::process::id() })
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        if self.process == std::process::id() && identity(&self.path).is_ok_and(|file| file == self.file) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+/// A copy of a descriptor that must be a listening socket; the original stays open for whoever comes after us.
+fn inherited(fd: RawFd) -> io::Result<Socket> {
+    let socket = sys::duplicate_socket(fd)?;
+    let listens = socket.r#type().ok() == Some(Type::STREAM) && socket.is_listener().unwrap_or(false);
+    if !listens {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("descriptor {fd} is no listening socket"),
+        ));
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// The descriptors that systemd has announced to this very process.
+fn systemd() -> io::Result<std::ops::Range<RawFd>> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    let count = number("LISTEN_FDS").filter(|_| number("LISTEN_PID") == Some(std::process::id()));
+    match count.and_then(|count| RawFd::try_from(count).ok()) {
+        Some(count) if count > 0 => Ok(FIRST_SYSTEMD_FD..FIRST_SYSTEMD_FD + count),
+        _ => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "systemd has announced no sockets to this process (LISTEN_FDS and LISTEN_PID)",
+        )),
+    }
+}

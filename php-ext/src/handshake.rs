@@ -1,0 +1,84 @@
+//! What a script decides on handshakes.
+
+use crate::args::{Args, Outcome};
+use crate::exception::Failure;
+use crate::options::type_name;
+use crate::server::{conn_id, current};
+use crate::zend::Slot;
+use ext_php_rs::types::Zval;
+use wsengine::SendError;
+
+/// `ws_accept(int $conn, ?string $subprotocol = null, array $headers = []): bool`
+pub(crate) fn accept(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(1, 3)?;
+    let conn = conn_id(args.int(1)?);
+    let subprotocol = args.bytes_or_null(2)?.map(|bytes| text(2, bytes)).transpose()?;
+    let headers = headers(args, 3)?;
+    let outcome = current(args)?.server.accept(conn, subprotocol, &borrowed(&headers));
+    let argument = |text: &str| if text.starts_with("header") { 3 } else { 2 };
+    decided(outcome, argument, result)
+}
+
+/// `ws_reject(int $conn, int $status = 403, string $body = '', array $headers = []): bool`
+pub(crate) fn reject(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(1, 4)?;
+    let conn = conn_id(args.int(1)?);
+    let status = args.int_or(2, 403)?;
+    let body = text(3, args.bytes_or(3, b"")?)?;
+    let headers = headers(args, 4)?;
+    let Some(number) = u16::try_from(status).ok().filter(|status| (300..600).contains(status)) else {
+        return Err(Failure::Value(2, format!("must be a status of HTTP from 300 to 599, {status} given")));
+    };
+    let outcome = current(args)?.server.reject(conn, number, body, &borrowed(&headers));
+    decided(outcome, |_| 4, result)
+}
+
+/// False: it was decided before, the client has left, or the time is over.
+fn decided(outcome: Result<(), SendError>, argument: impl Fn(&str) -> u32, result: Slot<'_>) -> Outcome {
+    match outcome {
+        Ok(()) => result.bool(true),
+        Err(SendError::BadDecision(text)) => {
+            return Err(Failure::Value(argument(&text), format!("cannot be used: {text}")));
+        }
+        Err(_) => result.bool(false),
+    }
+    Ok(())
+}
+
+/// `['Set-Cookie' => 'a=1']`, or several of one name as `['Set-Cookie' => ['a=1', 'b=2']]`.
+fn headers(args: &Args, number: u32) -> Result<Vec<(String, String)>, Failure> {
+    let mut headers = Vec::new();
+    for (name, value) in args.array(number)?.into_iter().flatten() {
+        let (name, value) = (name.to_string(), value.dereference());
+        match value.array() {
+            Some(values) => {
+                for (_, value) in values {
+                    headers.push((name.clone(), value_of(number, &name, value.dereference())?));
+                }
+            }
+            None => headers.push((name.clone(), value_of(number, &name, value)?)),
+        }
+    }
+    Ok(headers)
+}
+
+fn value_of(number: u32, name: &str, value: &Zval) -> Result<String, Failure> {
+    if let Some(int) = value.long() {
+        return Ok(int.to_string());
+    }
+    match value.zend_str() {
+        Some(string) => text(number, string.as_bytes()).map(str::to_owned),
+        None => {
+            let text = format!("must have strings as values, {} given for {name:?}", type_name(value));
+            Err(Failure::Type(number, text))
+        }
+    }
+}
+
+fn text(number: u32, bytes: &[u8]) -> Result<&str, Failure> {
+    std::str::from_utf8(bytes).map_err(|_| Failure::Value(number, "must be valid UTF-8".into()))
+}
+
+fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &str)> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
