@@ -18,7 +18,7 @@ static void an_open_event_has_the_target(void)
     CHECK_EQ(event.flags, 0);
     CHECK_EQ(event.kind, 0);
     CHECK_EQ(event.code, 0);
-    CHECK(event.reserved_pointer == NULL);
+    CHECK(event.request != NULL);
     CHECK_EQ(event.reserved, 0);
     close(plain);
     close(query);
