@@ -22,6 +22,7 @@ final Event
   readonly int $code
   readonly bool $clean
   readonly ?WsEngine\Request $request
+  HANDSHAKE = handshake
   OPEN = open
   MESSAGE = message
   CLOSE = close
@@ -29,10 +30,14 @@ final Event
   ERROR = error
   STOPPED = stopped
 final Request
+  readonly string $method
   readonly string $path
   readonly string $query
   readonly array $headers
+  readonly array $cookies
   readonly string $peer
+  readonly ?string $origin
+  readonly array $subprotocols
   readonly ?string $subprotocol
   readonly bool $tls
 final ServerInfo

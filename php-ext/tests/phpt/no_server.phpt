@@ -5,7 +5,7 @@ Without a server every function says how to start one
 $calls = [
     fn () => ws_poll_event(), fn () => ws_poll_events(), fn () => ws_send(1, 'x'), fn () => ws_broadcast('x'),
     fn () => ws_close(1), fn () => ws_is_open(1), fn () => ws_connections(), fn () => ws_event_stream(),
-    fn () => ws_stats(), fn () => ws_server_stop(),
+    fn () => ws_stats(), fn () => ws_server_stop(), fn () => ws_accept(1), fn () => ws_reject(1), fn () => ws_tls_reload(),
 ];
 foreach ($calls as $call) {
     try {
@@ -26,3 +26,6 @@ WsEngine\Exception: ws_connections(): no server has been started; call ws_server
 WsEngine\Exception: ws_event_stream(): no server has been started; call ws_server_start() first
 WsEngine\Exception: ws_stats(): no server has been started; call ws_server_start() first
 WsEngine\Exception: ws_server_stop(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_accept(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_reject(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_tls_reload(): no server has been started; call ws_server_start() first

@@ -33,6 +33,7 @@ final class ForkTest extends ServerTestCase
             fn () => ws_poll_event(0), fn () => ws_poll_events(1, 0), fn () => ws_send($conn, 'x'),
             fn () => ws_broadcast('x'), fn () => ws_close($conn), fn () => ws_is_open($conn),
             fn () => ws_connections(), fn () => ws_event_stream(), fn () => ws_stats(), fn () => ws_server_stop(),
+            fn () => ws_accept($conn), fn () => ws_reject($conn), fn () => ws_tls_reload(),
         ];
         $parent = getmypid();
         $output = $this->fork(function () use ($calls, $parent) {
@@ -46,7 +47,7 @@ final class ForkTest extends ServerTestCase
             }
             return "$sound of " . count($calls);
         });
-        self::assertSame('10 of 10', $output);
+        self::assertSame('13 of 13', $output);
         $client->send('still there?');
         self::assertSame('still there?', $this->next(Event::MESSAGE)->data);
         self::assertTrue(ws_send($conn, 'yes'));
