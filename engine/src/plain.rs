@@ -1,5 +1,5 @@
-//! What a request gets that is no WebSocket handshake: the word that the server is well, a file of `static_root`,
-//! or the hint that this is a WebSocket server.
+//! What a request gets that is no WebSocket handshake: the word that the server is well, a file of
+//! `static_root`, or the hint that this is a WebSocket server.
 
 use crate::config::Settings;
 use crate::files;
@@ -13,8 +13,8 @@ const PLAIN_REQUEST: Refusal = Refusal::new(
     "This is a WebSocket server: connect with a WebSocket client (ws://).",
 );
 
-/// Where load balancers and supervisors ask. It comes before the files, so that it means the same on every server,
-/// and is answered by the I/O threads: it says that the engine is well, not that the host is.
+/// Where load balancers and supervisors ask. It comes before the files, so that it means the same on every
+/// server, and is answered by the I/O threads: it says that the engine is well, not that the host is.
 const HEALTH: &str = "/healthz";
 
 pub(crate) async fn answer(request: http::Request<Incoming>, settings: &Settings) -> Response {

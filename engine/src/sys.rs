@@ -4,9 +4,11 @@
 use crate::listen::Listener;
 use socket2::Socket;
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::ptr;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -213,16 +215,12 @@ pub(crate) fn trim_memory() {
     }
 }
 
-/// Opens for reading what `path` names below `directory`, by openat2(2) of Linux 5.6. Neither `..` nor a symlink
-/// leads out of it: that is the error EXDEV.
-pub(crate) fn open_beneath(
-    directory: &std::fs::File,
-    path: &std::path::Path,
-    flags: libc::c_int,
-) -> io::Result<std::fs::File> {
-    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?;
+/// Opens for reading what `path` names below `directory`, by openat2(2) of Linux 5.6. Neither `..` nor a
+/// symlink leads out of it: that is the error EXDEV.
+pub(crate) fn open_beneath(directory: &File, path: &Path, flags: libc::c_int) -> io::Result<File> {
+    let path = CString::new(path.as_os_str().as_encoded_bytes())?;
     // SAFETY: three numbers, for each of which 0 is a value.
-    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    let mut how: libc::open_how = unsafe { mem::zeroed() };
     how.flags = (flags | libc::O_RDONLY | libc::O_CLOEXEC) as u64;
     how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
     // SAFETY: an open descriptor, a string that ends with 0 and an open_how of the size that is given; all live
@@ -238,7 +236,7 @@ pub(crate) fn open_beneath(
     };
     match RawFd::try_from(fd) {
         // SAFETY: the descriptor is new and nobody else's.
-        Ok(fd) if fd >= 0 => Ok(unsafe { std::fs::File::from_raw_fd(fd) }),
+        Ok(fd) if fd >= 0 => Ok(unsafe { File::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -1,5 +1,5 @@
-//! Files of `static_root` on the port of the WebSockets: the right bytes and types, nothing from outside, and no
-//! reader that holds a socket without reading.
+//! Files of `static_root` on the port of the WebSockets: the right bytes and types, nothing from outside, and
+//! no reader that holds a socket without reading.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! What of `static_root` is not served: what lies outside, what is hidden, what is no file; and where a redirect
-//! leads.
+//! What of `static_root` is not served: what lies outside, what is hidden, what is no file; and where a
+//! redirect leads.
 
 mod common;
 

@@ -1,5 +1,6 @@
-//! Files of `static_root`, served on the port of the WebSockets. tower-http answers: types, dates, conditions. What
-//! a path may look like (`path.rs`), what is opened (`open.rs`) and which ranges are asked for (`range.rs`) is ours.
+//! Files of `static_root`, served on the port of the WebSockets. tower-http answers: types, dates,
+//! conditions. What a path may look like (`path.rs`), what is opened (`open.rs`) and which ranges are asked
+//! for (`range.rs`) is ours.
 
 mod open;
 mod path;

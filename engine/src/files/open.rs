@@ -105,8 +105,9 @@ impl Metadata for Seen {
     }
 }
 
-/// Opens a file for reading, or finds a directory. What a path names is looked at before it is opened: the writer of
-/// a FIFO and some devices notice already that. Should it become one in between, opening it does not wait.
+/// Opens a file for reading, or finds a directory. What a path names is looked at before it is opened: the
+/// writer of a FIFO and some devices notice already that. Should it become one in between, opening it does
+/// not wait.
 fn look(root: &Path, path: &Path) -> io::Result<(fs::File, Seen)> {
     let place = open_beneath(root, path, libc::O_PATH)?;
     let found = place.metadata()?;
@@ -123,7 +124,8 @@ fn look(root: &Path, path: &Path) -> io::Result<(fs::File, Seen)> {
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// Opens what `path` names below `root`, but follows no symlink that leads out of it. The root itself may be one.
+/// Opens what `path` names below `root`, but follows no symlink that leads out of it. The root itself may be
+/// one.
 fn open_beneath(root: &Path, path: &Path, flags: i32) -> io::Result<fs::File> {
     let directory = options(libc::O_PATH | libc::O_DIRECTORY).open(root)?;
     for _ in 0..RACES {
@@ -143,8 +145,8 @@ fn open_beneath(root: &Path, path: &Path, flags: i32) -> io::Result<fs::File> {
 /// How often a path is looked up that is being moved.
 const RACES: usize = 8;
 
-/// The same without the kernel's help. Who can write below the root could still put a symlink in the place of a
-/// directory between the two steps; that takes an account on this machine, not a request.
+/// The same without the kernel's help. Who can write below the root could still put a symlink in the place of
+/// a directory between the two steps; that takes an account on this machine, not a request.
 fn open_resolved(root: &Path, path: &Path, flags: i32) -> io::Result<fs::File> {
     let (root, real) = (fs::canonicalize(root)?, fs::canonicalize(root.join(path))?);
     if !real.starts_with(root) {

@@ -1,5 +1,6 @@
-//! Which part of a file is asked for (RFC 9110, section 14). tower-http cuts the part out; which requests count, and
-//! when the whole file is the right answer, is decided here. To answer with the whole file is always allowed.
+//! Which part of a file is asked for (RFC 9110, section 14). tower-http cuts the part out; which requests
+//! count, and when the whole file is the right answer, is decided here. To answer with the whole file is
+//! always allowed.
 
 use crate::response::Response;
 use http::header::{CONTENT_LENGTH, ETAG, HeaderName, IF_RANGE, RANGE};
@@ -17,8 +18,8 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// Takes the range out of a request. None where it has none, or one that is to be ignored: another method than
-    /// GET, another unit than bytes, several ranges, or no sound range at all.
+    /// Takes the range out of a request. None where it has none, or one that is to be ignored: another method
+    /// than GET, another unit than bytes, several ranges, or no sound range at all.
     pub(super) fn take(head: &mut Parts) -> Option<Range> {
         let range = only(&head.headers, RANGE).and_then(|value| parse(value.to_str().ok()?));
         head.headers.remove(RANGE);
@@ -30,10 +31,10 @@ impl Range {
         })
     }
 
-    /// Is this answer to be sent, rather than the whole file? Not if the file is another one by now: `If-Range`
-    /// must be the very tag, and a date never proves it, since a file can change twice within a second (sections
-    /// 13.1.5, 8.8.2.2). Not if more of the end is asked for than there is: that means all (section 14.1.2). And
-    /// not for a part of nothing.
+    /// Is this answer to be sent, rather than the whole file? Not if the file is another one by now:
+    /// `If-Range` must be the very tag, and a date never proves it, since a file can change twice within a
+    /// second (sections 13.1.5, 8.8.2.2). Not if more of the end is asked for than there is: that means all
+    /// (section 14.1.2). And not for a part of nothing.
     pub(super) fn is_met_by(&self, response: &Response) -> bool {
         let headers = response.headers();
         let same = self.of.is_none() || self.of.as_ref() == headers.get(ETAG);
