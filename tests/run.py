@@ -18,8 +18,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from options import has_option
-
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "target/test-logs"
 EXTENSION = ROOT / "target/release/libwsengine_php.so"
@@ -78,24 +76,27 @@ def all_suites() -> dict[str, Suite]:
 def autobahn() -> dict[str, Suite]:
     """Each echo server without compression; with it, some of the cases that compress, and by `make autobahn`
     all cases there are."""
-    php = ["php", "-q", "-d", f"extension={EXTENSION}"]
-    servers = {
-        "php": [*php, "examples/php/echo/server.php", "127.0.0.1", "0"],
-        "c": ["target/examples-c/echo", "127.0.0.1:0"],
+    command = [sys.executable, "tests/autobahn/run.py", "--name"]
+    plain = ["--sections", *"1 2 3 4 5 6 7 9 10".split()]
+    quick = ["--sections", "12", "13", "--quick"]
+    php = ["php", "-q", "-d", f"extension={EXTENSION}", "examples/php/echo/server.php", "127.0.0.1", "0"]
+    c = ["target/examples-c/echo", "127.0.0.1:0"]
+
+    def suite(name: str, cases: list[str], server: list[str], **more) -> dict[str, Suite]:
+        return {name: Suite([*command, name, *cases, "--", *server], count_line, **more)}
+
+    def compressing(server: list[str], how: str) -> list[str]:
+        return [*server, f"compression={how}", "compression_threshold_bytes=0"]
+
+    long = {"seconds": 1500, "by_default": False}
+    return {
+        **suite("autobahn-php", plain, php),
+        **suite("autobahn-c", plain, c),
+        **suite("deflate-php", quick, compressing(php, "context_takeover")),
+        **suite("deflate-c", quick, compressing(c, "no_context_takeover")),
+        **suite("autobahn-php-all", [], compressing(php, "context_takeover"), **long),
+        **suite("autobahn-c-all", [], compressing(c, "context_takeover"), **long),
     }
-    suites = {}
-    for face, server in servers.items():
-        command = [sys.executable, "tests/autobahn/run.py", "--name"]
-        deflate = ["compression=context_takeover", "compression_threshold_bytes=0"]
-        plain, quick, every = f"autobahn-{face}", f"deflate-{face}", f"autobahn-{face}-all"
-        sections = ["--sections", *"1 2 3 4 5 6 7 9 10".split()]
-        suites[plain] = Suite([*command, plain, *sections, "--", *server], count_line)
-        if has_option("compression"):
-            sections = ["--sections", "12", "13", "--quick"]
-            suites[quick] = Suite([*command, quick, *sections, "--", *server, *deflate], count_line)
-            all_of_it = [*command, every, "--", *server, *deflate]
-            suites[every] = Suite(all_of_it, count_line, seconds=1500, by_default=False)
-    return suites
 
 
 def run(name: str, suite: Suite) -> Counts:

@@ -1,4 +1,4 @@
-"""curl as the client. Debian 12's knows no WebSocket frames, but it shows the answers to all kinds of handshakes."""
+"""curl as the client. It has no frames in Debian 12, but shows the answers to handshakes of all sorts."""
 
 import subprocess
 import unittest
@@ -45,10 +45,10 @@ UNSOUND = [
 
 
 def request(server, changes=None, arguments=()):
-    """The status and the headers of the answer. After a 101 curl would wait, so it is ended after the head."""
+    """Status and headers of the answer. After a 101 curl would wait, so it is ended when it has the head."""
     headers = {**UPGRADE, **(changes or {})}
-    command = ["curl", "--silent", "--verbose", "--noproxy", "*", "--max-time", SECONDS, "--output", "/dev/null"]
-    command += ["--cacert", certificates().authority]
+    command = ["curl", "--silent", "--verbose", "--noproxy", "*", "--max-time", SECONDS]
+    command += ["--output", "/dev/null", "--cacert", certificates().authority]
     for name, value in headers.items():
         # "Name:" leaves out what curl sends by itself.
         command += ["-H", f"{name}: {value}" if value else f"{name}:"]
