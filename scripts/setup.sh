@@ -21,7 +21,8 @@ packages_for() {
         check) packages_for php ;;
         test)
             packages_for php
-            echo chromium chromium-driver clang curl g++ node-ws nodejs openssl phpunit python3-venv valgrind
+            echo chromium chromium-driver clang curl g++ haproxy nginx node-ws nodejs openssl phpunit
+            echo python3-venv valgrind
             ;;
         fresh) echo curl debootstrap git ;;
         *) die "unknown need '$1' (php, check, test or fresh)" ;;
@@ -61,8 +62,26 @@ install_packages() {
     fi
     echo "setup: installing ${missing[*]}"
     "${sudo[@]}" apt-get update -qq
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+    without_services env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Debian makes services of nginx and HAProxy and starts them, nginx on port 80: the tests want only the
+# programs. Those that were there before are left alone. (101 of policy-rc.d(8) means: do not start.)
+without_services() {
+    local policy=/usr/sbin/policy-rc.d made='' status=0 service
+    if [ ! -e $policy ]; then
+        made=$policy
+        printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$made" >/dev/null
+        "${sudo[@]}" chmod 755 "$made"
+    fi
+    "${sudo[@]}" "$@" || status=$?
+    [ -z "$made" ] || "${sudo[@]}" rm "$made"
+    for service in haproxy nginx; do
+        [[ " ${missing[*]} " != *" $service "* ]] || ! command -v systemctl >/dev/null ||
+            "${sudo[@]}" systemctl --quiet disable "$service" 2>/dev/null || true
+    done
+    return "$status"
 }
 
 # The plain profile of cargo-deny links for minutes; it runs for a second.

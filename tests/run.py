@@ -68,6 +68,7 @@ def all_suites() -> dict[str, Suite]:
         "php": Suite(["php-ext/tests/run.sh"], count_php),
         "browser": Suite([*unittest, "tests/browser"], count_unittest),
         "interop": Suite([str(PYTHON), *unittest[1:], "tests/interop"], count_unittest),
+        "proxy": Suite([str(PYTHON), *unittest[1:], "tests/proxy"], count_unittest),
         "bench": Suite([*unittest, "bench"], count_unittest),
         **autobahn(),
     }
