@@ -108,6 +108,10 @@ typedef enum wsengine_error {
      */
     WSENGINE_ERR_DECIDED = -11,
     /**
+     * The connection cannot do that: a binary message for a client of draft-76.
+     */
+    WSENGINE_ERR_UNSUPPORTED = -12,
+    /**
      * A bug inside wsengine was caught before it reached your program; free the server.
      */
     WSENGINE_ERR_INTERNAL = -13,

@@ -8,7 +8,6 @@ use wsengine::{Error, SendError};
 
 /// Answers of functions that return int: 0 or more is success, below 0 an error. The numbers never change; later
 /// versions may add some, so treat an unknown negative number as an error too.
-// -12 is kept for features that a build lacks.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum wsengine_error {
@@ -36,6 +35,8 @@ pub enum wsengine_error {
     WSENGINE_ERR_FORKED = -10,
     /// A handshake cannot be decided on: it was before, its client has left, or the time is over.
     WSENGINE_ERR_DECIDED = -11,
+    /// The connection cannot do that: a binary message for a client of draft-76.
+    WSENGINE_ERR_UNSUPPORTED = -12,
     /// A bug inside wsengine was caught before it reached your program; free the server.
     WSENGINE_ERR_INTERNAL = -13,
 }
@@ -108,6 +109,7 @@ impl From<SendError> for Failure {
                 c"text must be valid UTF-8; send other bytes as WSENGINE_BINARY",
             ),
             SendError::TooBig { .. } => Failure::explained(WSENGINE_ERR_TOO_BIG, error.to_string()),
+            SendError::TextOnly => Failure::explained(WSENGINE_ERR_UNSUPPORTED, error.to_string()),
             SendError::BadClose(text) | SendError::BadDecision(text) => {
                 Failure::explained(WSENGINE_ERR_INVALID, text)
             }
@@ -130,12 +132,13 @@ impl wsengine_error {
             WSENGINE_ERR_BUSY => c"another thread is polling this server",
             WSENGINE_ERR_FORKED => c"a forked process cannot use the server of its parent",
             WSENGINE_ERR_DECIDED => c"the handshake was decided on before, or its client has left",
+            WSENGINE_ERR_UNSUPPORTED => c"the connection cannot do that",
             WSENGINE_ERR_INTERNAL => c"internal error in wsengine",
         }
     }
 }
 
-const ALL: [wsengine_error; 13] = [
+const ALL: [wsengine_error; 14] = [
     WSENGINE_OK,
     WSENGINE_ERR_INVALID,
     WSENGINE_ERR_NOMEM,
@@ -148,6 +151,7 @@ const ALL: [wsengine_error; 13] = [
     WSENGINE_ERR_BUSY,
     WSENGINE_ERR_FORKED,
     WSENGINE_ERR_DECIDED,
+    WSENGINE_ERR_UNSUPPORTED,
     WSENGINE_ERR_INTERNAL,
 ];
 

@@ -1,4 +1,5 @@
-//! Messages that do not look on every connection as they lie in the mailbox: compressed ones (RFC 7692).
+//! Messages that do not look on every connection as they lie in the mailbox: compressed ones (RFC 7692), and those
+//! of the draft of 2010.
 //!
 //! A message for many is compressed once for each window that it makes a difference to, by itself. A connection
 //! with a context of its own must forget it then, for its peer's window has moved on by that message.
@@ -8,7 +9,10 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use wsengine_proto::deflate::{COMPRESSED, Deflater, MAX_WINDOW_BITS, Parameters};
 use wsengine_proto::frame::{self, MAX_HEADER_BYTES, Opcode};
+use wsengine_proto::hixie76;
 
+/// In the place of a window, for what has none.
+const NO_WINDOW: u8 = 0;
 /// The buffer that messages are compressed into keeps this much.
 const KEPT_BYTES: usize = 64 * 1024;
 
@@ -16,7 +20,10 @@ const KEPT_BYTES: usize = 64 * 1024;
 pub(crate) enum Encoding {
     /// As they lie in the mailbox.
     Plain,
+    /// Compressed where that makes them smaller.
     Deflate(Box<Outbound>),
+    /// As the draft of 2010 has it.
+    Hixie76,
 }
 
 impl Encoding {
@@ -84,8 +91,8 @@ impl Message<'_> {
 pub(crate) struct Encoder {
     /// One for each window, as they are needed.
     deflaters: [Option<Deflater>; MAX_WINDOW_BITS as usize + 1],
-    /// Of the batch at hand: messages for many, by command and window.
-    shared: HashMap<(u32, u8), Bytes>,
+    /// Of the batch at hand: frames for many, by command and window.
+    shared: HashMap<(u32, u8), Option<Bytes>>,
     scratch: Vec<u8>,
 }
 
@@ -95,42 +102,75 @@ impl Encoder {
         self.shared.clear();
     }
 
-    /// The frame of a command as a connection gets it. Messages shorter than `threshold` stay as they are.
+    /// The frame of a command as a connection gets it; empty if it cannot have it. Messages shorter than `threshold`
+    /// are not compressed.
     pub(crate) fn encode(
         &mut self,
-        outbound: &mut Outbound,
+        encoding: &mut Encoding,
         commands: &Commands,
         index: u32,
         threshold: usize,
     ) -> Bytes {
         let Some(command) = commands.list.get(index as usize) else { return Bytes::new() };
         let plain = || commands.frame(&command.what);
-        let split = frame::split(commands.frame_bytes(&command.what));
-        let Some((opcode, payload)) = split.filter(|(_, payload)| payload.len() >= threshold) else {
+        let Some((opcode, payload)) = frame::split(commands.frame_bytes(&command.what)) else {
             return plain();
         };
         let message = Message { opcode, payload };
-        if let (Target::One(_), Some(context)) = (command.target, &mut outbound.context) {
-            return context.compress(outbound.window_bits, &message, &mut self.scratch).unwrap_or_else(plain);
+        match encoding {
+            Encoding::Plain => plain(),
+            Encoding::Deflate(_) if payload.len() < threshold => plain(),
+            Encoding::Deflate(outbound) => {
+                self.compress(outbound, command.target, index, &message).unwrap_or_else(plain)
+            }
+            // Binary messages have no form there; hosts cannot send one to this connection alone.
+            Encoding::Hixie76 if opcode == Opcode::Binary => Bytes::new(),
+            Encoding::Hixie76 => {
+                let frame = self.once(command.target, (index, NO_WINDOW), |_| {
+                    let mut frame = Vec::new();
+                    hixie76::put_text(&mut frame, payload);
+                    Some(frame.into())
+                });
+                frame.unwrap_or_default()
+            }
         }
-        let Some(bits) = Deflater::window_bits(payload.len(), outbound.window_bits) else { return plain() };
-        let frame = match command.target {
-            Target::One(_) => self.alone(bits, &message).unwrap_or_else(plain),
-            Target::All { .. } => match self.shared.get(&(index, bits)) {
-                Some(frame) => frame.clone(),
-                None => {
-                    let frame = self.alone(bits, &message).unwrap_or_else(plain);
-                    self.shared.insert((index, bits), frame.clone());
-                    frame
-                }
-            },
-        };
-        if let Some(context) = &mut outbound.context
-            && frame.first().is_some_and(|first| first & COMPRESSED != 0)
-        {
+    }
+
+    /// What all that speak alike share is made once.
+    fn once(
+        &mut self,
+        target: Target,
+        key: (u32, u8),
+        make: impl FnOnce(&mut Self) -> Option<Bytes>,
+    ) -> Option<Bytes> {
+        if let Target::One(_) = target {
+            return make(self);
+        }
+        if let Some(frame) = self.shared.get(&key) {
+            return frame.clone();
+        }
+        let frame = make(self);
+        self.shared.insert(key, frame.clone());
+        frame
+    }
+
+    /// None: the message stays as it is.
+    fn compress(
+        &mut self,
+        outbound: &mut Outbound,
+        target: Target,
+        index: u32,
+        message: &Message<'_>,
+    ) -> Option<Bytes> {
+        if let (Target::One(_), Some(context)) = (target, &mut outbound.context) {
+            return context.compress(outbound.window_bits, message, &mut self.scratch);
+        }
+        let bits = Deflater::window_bits(message.payload.len(), outbound.window_bits)?;
+        let frame = self.once(target, (index, bits), |encoder| encoder.alone(bits, message))?;
+        if let Some(context) = &mut outbound.context {
             context.stale = true;
         }
-        frame
+        Some(frame)
     }
 
     /// Compresses a message so that it refers to no other.

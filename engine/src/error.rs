@@ -78,6 +78,8 @@ pub enum SendError {
     },
     /// A text message or a close reason that is not UTF-8.
     NotUtf8,
+    /// A binary message for a connection of the draft of 2010, which has text only.
+    TextOnly,
     /// A close code that must not be sent, or a reason that is too long; the text names it and what is allowed.
     BadClose(String),
     /// A decision on a handshake that cannot be carried out; the text names what was given and what is allowed.
@@ -96,6 +98,9 @@ impl fmt::Display for SendError {
                 "a message of {len} bytes does not fit the option \"send_queue_bytes\", which is {max}"
             ),
             SendError::NotUtf8 => f.write_str("text must be valid UTF-8; send other bytes as binary"),
+            SendError::TextOnly => {
+                f.write_str("the connection speaks draft-76, which has no binary messages; send text")
+            }
             SendError::BadClose(text) | SendError::BadDecision(text) => f.write_str(text),
             SendError::Stopped => f.write_str("the server is stopping or has stopped"),
         }

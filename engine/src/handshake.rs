@@ -1,17 +1,18 @@
 //! Answering an opening handshake: the protocol judges the request, there must be a seat, and where the option
 //! `handshake_events` says so the host decides.
 
-use crate::event::{ConnId, Request};
+use crate::event::Request;
 use crate::hub;
 use crate::link::{Seat, Shared};
 use crate::peer::{self, Peer};
 use crate::response::{Response, empty, full, refused};
-use crate::undecided::{self, Decision, Undecided};
+use crate::undecided::{self, Decision, Reserved, Undecided};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
 use std::time::Instant;
 use wsengine_proto::deflate::Parameters;
-use wsengine_proto::handshake::{self, Refusal};
+use wsengine_proto::handshake::{self, Accepted, Refusal};
+use wsengine_proto::hixie76::{self, Opening};
 
 const UNDECIDED: Refusal =
     Refusal::new(StatusCode::REQUEST_TIMEOUT, "The server did not decide on this handshake in time.");
@@ -28,11 +29,13 @@ pub(crate) enum Answer {
     Refused(Response),
     /// By the 101, after which there is a connection.
     Switching(Response, Upgrade),
+    /// By the 101 of draft-76, which takes eight more bytes to be made. It has these headers besides.
+    Hixie76(Opening, HeaderMap, Upgrade),
 }
 
 /// What a connection is made of when its handshake has succeeded.
 pub(crate) struct Upgrade {
-    pub(crate) id: ConnId,
+    pub(crate) slot: Reserved,
     pub(crate) request: Request,
     pub(crate) seat: Seat,
     pub(crate) dialect: Dialect,
@@ -42,6 +45,8 @@ pub(crate) struct Upgrade {
 pub(crate) enum Dialect {
     /// RFC 6455, perhaps with compressed messages.
     Rfc6455(Option<Parameters>),
+    /// The draft of 2010, which has text messages only.
+    Hixie76,
 }
 
 /// A socket's side of a handshake.
@@ -53,9 +58,15 @@ pub(crate) struct Asking<'a> {
     pub(crate) deadline: Instant,
 }
 
-/// A request that the protocol has nothing against, and what the host says to it.
+/// A request that the protocol has nothing against.
+enum Sound {
+    Rfc6455(Accepted),
+    Hixie76(Opening),
+}
+
+/// What the host says to it, and the places it has got.
 struct Welcome {
-    id: ConnId,
+    slot: Reserved,
     seat: Seat,
     /// The host's own choice.
     subprotocol: Option<String>,
@@ -76,26 +87,49 @@ impl From<Refusal> for Denied {
 
 /// Answers an opening handshake.
 pub(crate) async fn answer<B>(request: http::Request<B>, asking: Asking<'_>) -> Answer {
-    let judged = handshake::answer(&request, &asking.shared.policy);
-    let mut request = describe(request, &asking);
-    let outcome = match judged {
-        Ok(accepted) => welcome(&request, &asking).await.map(|welcome| (accepted, welcome)),
+    let settings = &asking.shared.settings;
+    let client =
+        peer::client(asking.peer, request.headers(), &settings.trusted_proxies, settings.proxy_header);
+    let tls = client.tls.unwrap_or(asking.tls);
+    let policy = &asking.shared.policy;
+    let sound = match settings.hixie76 && hixie76::is_hixie76(&request) {
+        true => hixie76::answer(&request, policy, tls).map(Sound::Hixie76),
+        false => handshake::answer(&request, policy).map(Sound::Rfc6455),
+    };
+    let request = describe(request, client.peer, tls);
+    let outcome = match sound {
+        Ok(sound) => welcome(&request, &asking).await.map(|welcome| (sound, welcome)),
         Err(refusal) => Err(refusal.into()),
     };
     match outcome {
-        Ok((mut accepted, welcome)) => {
-            if let Some(chosen) = welcome.subprotocol {
-                accepted.subprotocol = Some(chosen);
-            }
-            log(&request, StatusCode::SWITCHING_PROTOCOLS, &accepted.accept);
-            let mut response = accepted.response().map(|()| empty());
-            add(response.headers_mut(), welcome.headers);
-            request.subprotocol = accepted.subprotocol;
-            let dialect = Dialect::Rfc6455(accepted.compression);
-            let upgrade = Upgrade { id: welcome.id, request, seat: welcome.seat, dialect };
-            Answer::Switching(response, upgrade)
-        }
+        Ok((sound, welcome)) => sound.answer(request, welcome),
         Err(denied) => Answer::Refused(denied.response(&request)),
+    }
+}
+
+impl Sound {
+    fn answer(self, mut request: Request, welcome: Welcome) -> Answer {
+        let Welcome { slot, seat, subprotocol, headers } = welcome;
+        match self {
+            Sound::Rfc6455(mut accepted) => {
+                accepted.subprotocol = subprotocol.or(accepted.subprotocol);
+                log(&request, StatusCode::SWITCHING_PROTOCOLS, &accepted.accept);
+                let mut response = accepted.response().map(|()| empty());
+                response.headers_mut().extend(headers);
+                request.subprotocol = accepted.subprotocol;
+                let dialect = Dialect::Rfc6455(accepted.compression);
+                Answer::Switching(response, Upgrade { slot, request, seat, dialect })
+            }
+            Sound::Hixie76(mut opening) => {
+                if subprotocol.is_some() {
+                    opening.choose_subprotocol(subprotocol);
+                }
+                log(&request, StatusCode::SWITCHING_PROTOCOLS, "draft-76");
+                request.subprotocol = opening.subprotocol().map(str::to_owned);
+                let dialect = Dialect::Hixie76;
+                Answer::Hixie76(opening, headers, Upgrade { slot, request, seat, dialect })
+            }
+        }
     }
 }
 
@@ -104,12 +138,12 @@ async fn welcome(request: &Request, asking: &Asking<'_>) -> Result<Welcome, Deni
     let full = |reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
     let seat = Seat::take(asking.shared, request.peer.ip()).map_err(full)?;
     if !asking.shared.settings.handshake_events {
-        let id = hub::with(|hub| hub.reserve()).flatten().ok_or(NO_SLOT)?;
-        return Ok(Welcome { id, seat, subprotocol: None, headers: HeaderMap::new() });
+        let slot = Reserved::take().ok_or(NO_SLOT)?;
+        return Ok(Welcome { slot, seat, subprotocol: None, headers: HeaderMap::new() });
     }
     match undecided::ask(request.clone(), asking.deadline).await {
-        Ok((reserved, Decision::Accept { subprotocol, headers })) => {
-            Ok(Welcome { id: reserved.keep(), seat, subprotocol, headers })
+        Ok((slot, Decision::Accept { subprotocol, headers })) => {
+            Ok(Welcome { slot, seat, subprotocol, headers })
         }
         Ok((_, Decision::Reject { status, body, headers })) => Err(Denied::ByHost { status, body, headers }),
         Err(Undecided::TooMany) => Err(TOO_MANY_UNDECIDED.into()),
@@ -133,30 +167,23 @@ impl Denied {
                 let text = HeaderValue::from_static("text/plain; charset=utf-8");
                 response.headers_mut().insert(header::CONTENT_TYPE, text);
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                add(response.headers_mut(), headers);
+                response.headers_mut().extend(headers);
                 response
             }
         }
     }
 }
 
-/// Adds the host's headers; one of ours that it names is replaced.
-fn add(to: &mut HeaderMap, headers: HeaderMap) {
-    to.extend(headers);
-}
-
-/// What the host is told of the request, the peer behind trusted proxies included.
-fn describe<B>(request: http::Request<B>, asking: &Asking<'_>) -> Request {
+/// What the host is told of the request.
+fn describe<B>(request: http::Request<B>, peer: Peer, tls: bool) -> Request {
     let (head, _) = request.into_parts();
-    let settings = &asking.shared.settings;
-    let client = peer::client(asking.peer, &head.headers, &settings.trusted_proxies, settings.proxy_header);
     Request {
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
-        peer: client.peer,
+        peer,
         subprotocol: None,
-        tls: client.tls.unwrap_or(asking.tls),
+        tls,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::plain;
 use crate::preface::{self, Failed};
 use crate::response::Response;
 use crate::stream::{Socket, Stream};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -32,6 +32,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 use wsengine_proto::handshake::{Refusal, is_websocket};
+use wsengine_proto::hixie76::{BODY_BYTES, Opening};
 
 const TOO_SLOW: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request took too long.");
 const NO_HTTP: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "This is not a sound HTTP/1.1 request.");
@@ -50,6 +51,13 @@ const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
+/// A handshake that has succeeded.
+enum Accepted {
+    Upgrade(Upgrade),
+    /// It is not answered yet.
+    Hixie76(Opening, HeaderMap, Upgrade),
+}
+
 /// Serves one socket until it is closed or has become a connection.
 pub(crate) async fn serve(socket: Socket, peer: Peer, speaks: Speaks, shared: Arc<Shared>) {
     let counted = Counted::new(shared.clone());
@@ -67,7 +75,8 @@ pub(crate) async fn serve(socket: Socket, peer: Peer, speaks: Speaks, shared: Ar
         return;
     };
     drop(counted);
-    let Upgrade { id, request, seat, dialect } = upgrade;
+    let Upgrade { slot, request, seat, dialect } = upgrade;
+    let id = slot.keep();
     hub::with(|hub| hub.adopt(id, request, Opened { stream, early, seat, dialect }));
 }
 
@@ -79,7 +88,7 @@ async fn converse(
     progress: &Rc<Progress>,
     shared: &Arc<Shared>,
 ) -> Option<(Stream, Vec<u8>, Upgrade)> {
-    let accepted: Rc<RefCell<Option<Upgrade>>> = Rc::default();
+    let accepted: Rc<RefCell<Option<Accepted>>> = Rc::default();
     let service = {
         let (progress, accepted, shared) = (progress.clone(), accepted.clone(), shared.clone());
         service_fn(move |request| {
@@ -95,17 +104,25 @@ async fn converse(
         // A peer that has said all may still be answered.
         .half_close(true)
         .serve_connection(TokioIo::new(watched), service);
-    let requests = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx));
+    let requests = std::future::poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+        Poll::Pending if matches!(*accepted.borrow(), Some(Accepted::Hixie76(..))) => Poll::Ready(Ok(())),
+        outcome => outcome,
+    });
     let outcome = progress.watch(shared, requests).await;
 
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner().stream;
-    if let Some(upgrade) = accepted.borrow_mut().take() {
-        if let Some(Ok(())) = outcome {
-            return Some((stream, parts.read_buf.to_vec(), upgrade));
+    let early = parts.read_buf.to_vec();
+    match accepted.take() {
+        Some(Accepted::Upgrade(upgrade)) => {
+            return matches!(outcome, Some(Ok(()))).then_some((stream, early, upgrade));
         }
-        hub::with(|hub| hub.release(upgrade.id));
-        return None;
+        Some(Accepted::Hixie76(opening, headers, upgrade)) => {
+            let answered = answer_hixie76(&mut stream, early, &opening, &headers);
+            let early = progress.watch(shared, answered).await?.ok()?;
+            return Some((stream, early, upgrade));
+        }
+        None => {}
     }
     let refusal = match outcome {
         None if progress.answering.get() => return None,
@@ -115,7 +132,7 @@ async fn converse(
         }
         None => TOO_SLOW,
         Some(Err(error)) if error.is_parse_too_large() => HEAD_TOO_LARGE,
-        Some(Err(error)) if error.is_parse() => match parts.read_buf.first() {
+        Some(Err(error)) if error.is_parse() => match early.first() {
             Some(&preface::TLS_HANDSHAKE) => TLS_HERE,
             _ => NO_HTTP,
         },
@@ -132,7 +149,7 @@ async fn answer(
     speaks: Speaks,
     progress: Rc<Progress>,
     shared: Arc<Shared>,
-    accepted: Rc<RefCell<Option<Upgrade>>>,
+    accepted: Rc<RefCell<Option<Accepted>>>,
 ) -> Result<Response, Infallible> {
     if !is_websocket(&request) {
         hub::with(|hub| hub.link().counters.http_requests.add(1));
@@ -146,10 +163,35 @@ async fn answer(
     Ok(match answer {
         Answer::Refused(response) => response,
         Answer::Switching(response, upgrade) => {
-            *accepted.borrow_mut() = Some(upgrade);
+            accepted.replace(Some(Accepted::Upgrade(upgrade)));
             response
         }
+        Answer::Hixie76(opening, headers, upgrade) => {
+            accepted.replace(Some(Accepted::Hixie76(opening, headers, upgrade)));
+            // hyper knows nothing of what follows the head, so it is answered without hyper.
+            std::future::pending().await
+        }
     })
+}
+
+/// Answers a handshake of draft-76 when its last bytes are there. `early` are those behind the head; what is left of
+/// them belongs to the connection.
+async fn answer_hixie76(
+    stream: &mut Stream,
+    mut early: Vec<u8>,
+    opening: &Opening,
+    headers: &HeaderMap,
+) -> io::Result<Vec<u8>> {
+    loop {
+        if let Some((&body, rest)) = early.split_first_chunk::<BODY_BYTES>() {
+            stream.write_all(&opening.response(body, headers)).await?;
+            stream.flush().await?;
+            return Ok(rest.to_vec());
+        }
+        if stream.read_buf(&mut early).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
 }
 
 /// Refuses where hyper has no request to answer.

@@ -7,6 +7,7 @@ use crate::accept::Accepted;
 use crate::driver::{Conn, Driver, Opened};
 use crate::encoding::Encoder;
 use crate::event::{ConnId, MAX_SLOTS, Request};
+use crate::handshake::Dialect;
 use crate::link::{Link, Shared};
 use crate::mailbox::{Commands, Stop};
 use crate::sys;
@@ -146,7 +147,8 @@ impl Hub {
     /// Makes a connection of a socket whose handshake has succeeded and starts its task.
     pub(crate) fn adopt(&mut self, id: ConnId, request: Request, opened: Opened) {
         let slot = id.slot();
-        self.link().mailbox.opened(id);
+        let text_only = matches!(opened.dialect, Dialect::Hixie76);
+        self.link().mailbox.opened(id, text_only);
         self.link().inbox.lock().open(id, self.now, request);
         self.link().counters.opened.add(1);
         self.announce();

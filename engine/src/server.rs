@@ -182,6 +182,7 @@ impl Server {
     ///
     /// # Errors
     /// [`SendError::Gone`] when it was decided before, the client has left or the time is over;
+    /// [`SendError::Stopped`];
     /// [`SendError::BadDecision`] for a subprotocol that was not offered, or a header that cannot be sent.
     pub fn accept(
         &self,

@@ -407,6 +407,10 @@ fn message_failure(argument: u32, error: SendError) -> Failure {
                 "must be at most {max} bytes long, which the option \"send_queue_bytes\" says, {len} given"
             ),
         ),
+        SendError::TextOnly => Failure::Value(
+            argument,
+            "must be a text message, the connection speaks draft-76, which has no binary ones".into(),
+        ),
         other => Failure::Exception(other.to_string(), 0),
     }
 }

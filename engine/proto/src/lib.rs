@@ -7,6 +7,7 @@
 //! * [`connection`] — one open connection: frames, messages, control frames, the closing handshake, heartbeat
 //! * [`frame`] — how a frame looks on the wire (section 5.2), both ways
 //! * [`close`] — close codes and the close frame's payload (sections 5.5.1 and 7.4)
+//! * [`protocol`] — either of them behind the same calls
 //! * [`deflate`] — compressed messages (RFC 7692)
 //! * [`hixie76`] — the protocol of 2010, its handshake and its frames
 //! * [`mask`], [`utf8`] — unmasking in place (5.3) and text that may end in the middle of a character (8.1)
@@ -30,6 +31,7 @@ mod life;
 pub mod limits;
 pub mod mask;
 mod message;
+pub mod protocol;
 pub mod utf8;
 
 pub use close::CloseFrame;
@@ -38,3 +40,4 @@ pub use error::Violation;
 pub use frame::{Kind, Opcode};
 pub use limits::Limits;
 pub use message::Payload;
+pub use protocol::Protocol;

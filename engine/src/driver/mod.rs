@@ -26,7 +26,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use wsengine_proto::close::code;
-use wsengine_proto::{Connection, Kind, Limits, Payload, Sink, State};
+use wsengine_proto::hixie76::Hixie76;
+use wsengine_proto::{Connection, Kind, Limits, Payload, Protocol, Sink, State};
 
 /// Reads in a row before other connections have their turn.
 const READS_PER_TURN: usize = 4;
@@ -84,7 +85,7 @@ pub(crate) struct Conn {
     stream: Stream,
     /// Given back when the socket is closed.
     _seat: Seat,
-    protocol: Connection,
+    protocol: Protocol,
     phase: Phase,
     outbox: Outbox,
     encoding: Encoding,
@@ -134,15 +135,21 @@ struct Outbox {
 impl Conn {
     pub(crate) fn new(id: ConnId, opened: Opened, now: Duration, limits: &Limits) -> Self {
         let Opened { stream, early, seat, dialect } = opened;
-        let Dialect::Rfc6455(compression) = dialect;
+        let (protocol, encoding) = match dialect {
+            Dialect::Rfc6455(compression) => {
+                let connection = Connection::new(now, limits, id.as_u64(), compression.as_ref());
+                (Protocol::Rfc6455(connection), Encoding::new(compression.as_ref()))
+            }
+            Dialect::Hixie76 => (Protocol::Hixie76(Box::new(Hixie76::new(now))), Encoding::Hixie76),
+        };
         Conn {
             id,
             stream,
             _seat: seat,
-            protocol: Connection::new(now, limits, id.as_u64(), compression.as_ref()),
+            protocol,
             phase: Phase::Live,
             outbox: Outbox::default(),
-            encoding: Encoding::new(compression.as_ref()),
+            encoding,
             leftover: early,
             paused: false,
             has_spoken: false,

@@ -51,7 +51,7 @@ impl Conn {
 
     #[inline]
     fn send_messages(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
-        if let Encoding::Deflate(_) = self.encoding {
+        if !matches!(self.encoding, Encoding::Plain) {
             return self.send_encoded(hub, commands, frames);
         }
         let bytes: usize = pieces.iter().map(|piece| commands.piece_len(piece)).sum();
@@ -75,25 +75,30 @@ impl Conn {
 
     /// The same for a connection whose messages do not go out as they lie in the mailbox.
     fn send_encoded(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32]) {
-        let Encoding::Deflate(outbound) = &mut self.encoding else { return };
         let threshold = hub.shared.settings.compression_threshold_bytes;
-        let mut encoded = Vec::with_capacity(frames.len());
-        for &frame in frames {
-            encoded.push(hub.encoder.encode(outbound, commands, frame, threshold));
+        let (mut targets, mut encoded) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
+        for &index in frames {
+            let frame = hub.encoder.encode(&mut self.encoding, commands, index, threshold);
+            match commands.list.get(index as usize) {
+                Some(command) if !frame.is_empty() => {
+                    targets.push(command.target);
+                    encoded.push(frame);
+                }
+                _ => hub.link().counters.messages_dropped.add(1),
+            }
         }
         let bytes: usize = encoded.iter().map(Bytes::len).sum();
         let mut written = 0;
         if !self.has_unsent() {
             match deliver::write_frames(&mut self.stream, self.waker.as_ref(), &encoded) {
-                Ok(taken) if taken == bytes => return self.count_sent(hub, frames.len(), bytes),
+                Ok(taken) if taken == bytes => return self.count_sent(hub, encoded.len(), bytes),
                 Ok(taken) => written = taken,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return self.broken(),
             }
             self.progress = hub.now;
         }
-        let targets = frames.iter().filter_map(|&frame| commands.list.get(frame as usize));
-        let frames = targets.zip(encoded).map(|(command, frame)| (command.target, frame.len(), || frame));
+        let frames = targets.into_iter().zip(encoded).map(|(target, frame)| (target, frame.len(), || frame));
         self.queue_messages(hub, frames, written);
     }
 

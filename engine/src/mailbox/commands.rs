@@ -102,6 +102,13 @@ impl<'a> Frame<'a> {
 }
 
 impl Frame<'_> {
+    pub(super) fn is_binary(&self) -> bool {
+        match self {
+            Frame::Small { opcode, .. } => *opcode == Opcode::Binary,
+            Frame::Large(frame) => frame::split(frame).is_some_and(|(opcode, _)| opcode == Opcode::Binary),
+        }
+    }
+
     /// Its bytes on the wire.
     pub(super) fn wire_len(&self) -> usize {
         match self {

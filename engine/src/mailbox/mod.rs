@@ -56,6 +56,8 @@ struct Inner {
     done: u64,
     /// Handshakes on which the host has yet to decide, each with the subprotocols that the client offers.
     undecided: HashMap<ConnId, Vec<String>>,
+    /// Open connections that are text only.
+    text_only: usize,
     stopping: bool,
     waiting: usize,
 }
@@ -73,6 +75,8 @@ struct Slot {
     sent: Waiting,
     sent_before: Waiting,
     batch: u64,
+    /// Binary messages have no form in its protocol.
+    text_only: bool,
     /// A send was refused and nobody has been told yet that there is room again.
     refused: bool,
 }
@@ -142,6 +146,9 @@ impl Mailbox {
         }
         let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
         let Some(slot) = slot else { return Err(SendError::Gone) };
+        if slot.text_only && frame.is_binary() {
+            return Err(SendError::TextOnly);
+        }
         let Waiting { bytes, messages } = slot.waiting(inner.done);
         let len = frame.wire_len();
         if (bytes > 0 && bytes + len > self.caps.bytes) || messages >= self.caps.messages {
@@ -171,7 +178,12 @@ impl Mailbox {
         let mut left_out: Vec<ConnId> = except.iter().filter(is_open).copied().collect();
         left_out.sort_unstable();
         left_out.dedup();
-        let reached = self.open.load(Ordering::Relaxed).saturating_sub(left_out.len());
+        let mut reached = self.open.load(Ordering::Relaxed).saturating_sub(left_out.len());
+        if inner.text_only > 0 && frame.is_binary() {
+            let text_only =
+                |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|s| s.text_only);
+            reached = reached.saturating_sub(inner.text_only - left_out.iter().filter(text_only).count());
+        }
         if reached > 0 {
             let except = inner.commands.except(left_out);
             inner.commands.push_frame(Target::All { except }, frame);
@@ -184,6 +196,9 @@ impl Mailbox {
     /// Decides on a handshake, once. A subprotocol must be one that the client offers.
     pub(crate) fn decide(&self, conn: ConnId, decision: Decision) -> Result<(), SendError> {
         let mut inner = self.lock();
+        if inner.stopping {
+            return Err(SendError::Stopped);
+        }
         let Some(offered) = inner.undecided.get(&conn) else { return Err(SendError::Gone) };
         if let Decision::Accept { subprotocol: Some(chosen), .. } = &decision
             && !offered.contains(chosen)
@@ -234,9 +249,11 @@ impl Mailbox {
     /// Nothing can be sent to a connection any more. False: it was so before.
     fn leaves(&self, inner: &mut Inner, conn: ConnId) -> bool {
         let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
-        let open = slot.map(|slot| slot.conn = 0).is_some();
-        self.open.fetch_sub(usize::from(open), Ordering::Relaxed);
-        open
+        let Some(slot) = slot else { return false };
+        slot.conn = 0;
+        inner.text_only -= usize::from(slot.text_only);
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        true
     }
 
     /// What waits for a connection, or None if it is gone.
@@ -330,15 +347,16 @@ impl Mailbox {
     }
 
     /// A connection has opened.
-    pub(crate) fn opened(&self, conn: ConnId) {
+    pub(crate) fn opened(&self, conn: ConnId, text_only: bool) {
         let mut inner = self.lock();
         let index = conn.slot() as usize;
         if inner.slots.len() <= index {
             inner.slots.resize(index + 1, Slot::default());
         }
         if let Some(slot) = inner.slots.get_mut(index) {
-            *slot = Slot { conn: conn.as_u64(), owner: conn.as_u64(), ..Slot::default() };
+            *slot = Slot { conn: conn.as_u64(), owner: conn.as_u64(), text_only, ..Slot::default() };
         }
+        inner.text_only += usize::from(text_only);
         self.open.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -409,7 +427,7 @@ mod tests {
     fn mailbox(bytes: usize, messages: usize) -> (Mailbox, ConnId) {
         let mailbox = Mailbox::new(QueueCaps { bytes, messages });
         let conn = ConnId::new(0, 0, 1);
-        mailbox.opened(conn);
+        mailbox.opened(conn, false);
         (mailbox, conn)
     }
 
@@ -478,7 +496,7 @@ mod tests {
         mailbox.closed(conn);
         assert_eq!(mailbox.abort(conn), Err(SendError::Gone));
         let next = ConnId::new(0, 0, 2);
-        mailbox.opened(next);
+        mailbox.opened(next, false);
         assert_eq!(send(&mailbox, conn, b"late"), Err(SendError::Gone));
         assert_eq!(send(&mailbox, next, b"new"), Ok(()));
     }
@@ -487,7 +505,7 @@ mod tests {
     fn a_broadcast_counts_whom_it_reaches() {
         let (mailbox, conn) = mailbox(100, 10);
         let other = ConnId::new(0, 1, 1);
-        mailbox.opened(other);
+        mailbox.opened(other, false);
         let frame = Frame::new(Kind::Text, b"all");
         assert_eq!(mailbox.broadcast(&frame, &[]), Ok(2));
         assert_eq!(mailbox.broadcast(&frame, &[conn, ConnId::from_u64(99)]), Ok(1));

@@ -19,10 +19,15 @@ pub(crate) enum Undecided {
     TooLate,
 }
 
-/// A slot for a connection that may never be. Dropped, it is free again and the host's answer too late.
+/// A slot for a connection that may never be. Dropped, it is free again, and a decision of the host too late.
 pub(crate) struct Reserved(ConnId);
 
 impl Reserved {
+    /// None: there is no slot.
+    pub(crate) fn take() -> Option<Self> {
+        hub::with(Hub::reserve).flatten().map(Reserved)
+    }
+
     /// The id, for the connection that comes to be.
     pub(crate) fn keep(self) -> ConnId {
         let id = self.0;

@@ -1,0 +1,226 @@
+//! permessage-deflate over sockets, seen by a client that compresses with flate2 alone.
+
+mod common;
+
+use common::*;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use std::time::Duration;
+use wsengine::{Kind, Server};
+
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+const COMPRESSED_TEXT: u8 = 0xc1;
+
+/// A client that has agreed on compression.
+struct Deflating {
+    raw: Raw,
+    answer: String,
+    deflate: Compress,
+    inflate: Decompress,
+}
+
+impl Deflating {
+    fn open(server: &Server, offer: &str) -> Self {
+        let mut raw = Raw::connect(server);
+        let offer = format!("\r\nSec-WebSocket-Extensions: {offer}\r\n\r\n");
+        raw.send(handshake("/").replacen("\r\n\r\n", &offer, 1).as_bytes());
+        let head = raw.read_head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let line = head.lines().find_map(|line| line.strip_prefix("sec-websocket-extensions: "));
+        Deflating {
+            raw,
+            answer: line.unwrap_or_default().to_owned(),
+            deflate: Compress::new(Compression::new(6), false),
+            inflate: Decompress::new(false),
+        }
+    }
+
+    fn send(&mut self, text: &str) {
+        let mut payload = Vec::with_capacity(text.len() + 100);
+        self.deflate.compress_vec(text.as_bytes(), &mut payload, FlushCompress::Sync).unwrap();
+        assert!(payload.ends_with(&TAIL), "room for all");
+        payload.truncate(payload.len() - TAIL.len());
+        self.raw.send(&frame(COMPRESSED_TEXT, &payload));
+    }
+
+    /// The next message, and its bytes on the wire; `in_context` if it may refer to those before.
+    fn read(&mut self, in_context: bool) -> (String, usize) {
+        let (first, mut payload) = self.raw.read_frame();
+        let wire = payload.len();
+        if first & 0x40 == 0 {
+            assert_eq!(first, 0x81);
+            return (String::from_utf8(payload).unwrap(), wire);
+        }
+        assert_eq!(first, COMPRESSED_TEXT);
+        if !in_context {
+            self.inflate.reset(false);
+        }
+        payload.extend(TAIL);
+        let mut text = Vec::with_capacity(4 << 20);
+        self.inflate.decompress_vec(&payload, &mut text, FlushDecompress::Sync).unwrap();
+        (String::from_utf8(text).unwrap(), wire)
+    }
+}
+
+fn words(number: usize) -> String {
+    format!("{{\"number\":{number},\"text\":\"{}\"}}", "some words that repeat ".repeat(30))
+}
+
+fn host(mode: &str, more: &[(&str, &str)]) -> Host {
+    Host::echo(&[&[("compression", mode)], more].concat())
+}
+
+#[test]
+fn messages_are_compressed_by_themselves() {
+    let host = host("no_context_takeover", &[]);
+    let mut client = Deflating::open(&host.server, "permessage-deflate; client_max_window_bits");
+    assert_eq!(client.answer, "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
+    for number in 0..3 {
+        client.deflate.reset();
+        client.send(&words(number));
+        let (text, wire) = client.read(false);
+        assert_eq!(text, words(number));
+        assert!(wire < 120, "{wire} bytes for {}", text.len());
+    }
+}
+
+#[test]
+fn messages_refer_to_earlier_ones_where_that_is_agreed() {
+    let host = host("context_takeover", &[("compression_threshold_bytes", "0")]);
+    let mut client = Deflating::open(&host.server, "permessage-deflate");
+    assert_eq!(client.answer, "permessage-deflate");
+    let mut sizes = Vec::new();
+    for number in 0..3 {
+        client.send(&words(number));
+        let (text, wire) = client.read(true);
+        assert_eq!(text, words(number));
+        sizes.push(wire);
+    }
+    assert!(sizes[1] * 2 < sizes[0] && sizes[2] * 2 < sizes[0], "{sizes:?}");
+}
+
+/// A message that is compressed for all moves the windows of the peers, but not those of our compressors.
+#[test]
+fn broadcasts_and_single_messages_mix_in_every_mode() {
+    for mode in ["no_context_takeover", "context_takeover"] {
+        let server = start(&[("compression", mode)]);
+        let offers = [
+            "permessage-deflate",
+            "permessage-deflate; server_max_window_bits=9",
+            "permessage-deflate; server_max_window_bits=8",
+            "permessage-deflate; server_no_context_takeover",
+        ];
+        let mut clients: Vec<_> = offers.map(|offer| Deflating::open(&server, offer)).into();
+        let ids: Vec<_> = clients.iter().map(|_| poll_open(&server)).collect();
+        for round in 0..10 {
+            for (index, id) in ids.iter().enumerate() {
+                server.send(*id, Kind::Text, words(round * 100 + index).as_bytes()).unwrap();
+            }
+            assert_eq!(server.broadcast(Kind::Text, words(round).as_bytes(), &[]), Ok(ids.len()));
+            assert_eq!(server.broadcast(Kind::Text, b"short", &[]), Ok(ids.len()));
+        }
+        for client in &mut clients {
+            let in_context = !client.answer.contains("server_no_context_takeover");
+            let mut texts: Vec<String> = Vec::new();
+            for _ in 0..30 {
+                texts.push(client.read(in_context).0);
+            }
+            for round in 0..10 {
+                assert!(texts[round * 3].contains(&format!("\"number\":{}", round * 100)[..9]), "{mode}");
+                assert_eq!(texts[round * 3 + 1], words(round), "{mode} {}", client.answer);
+                assert_eq!(texts[round * 3 + 2], "short");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_of_256_bytes_is_kept_to() {
+    let host = host("no_context_takeover", &[("compression_threshold_bytes", "0")]);
+    let mut client = Deflating::open(&host.server, "permessage-deflate; server_max_window_bits=8");
+    assert!(client.answer.contains("server_max_window_bits=8"), "{}", client.answer);
+    for len in [200, 256, 257, 5_000] {
+        client.raw.send(&frame(0x81, "abcdefgh".repeat(700)[..len].as_bytes()));
+        let (text, wire) = client.read(false);
+        assert_eq!(text.len(), len);
+        assert_eq!(wire < len, len <= 256, "longer ones cannot be compressed within such a window");
+    }
+}
+
+#[test]
+fn a_message_below_the_threshold_goes_as_it_is() {
+    let host = host("no_context_takeover", &[("compression_threshold_bytes", "100")]);
+    let mut client = Deflating::open(&host.server, "permessage-deflate");
+    for (len, compressed) in [(0, false), (99, false), (100, true)] {
+        client.raw.send(&frame(0x81, "a".repeat(len).as_bytes()));
+        let (text, wire) = client.read(false);
+        assert_eq!((text.len(), wire < len), (len, compressed));
+    }
+}
+
+#[test]
+fn what_cannot_be_compressed_goes_as_it_is() {
+    let server = start(&[("compression", "context_takeover"), ("compression_threshold_bytes", "0")]);
+    let mut client = Deflating::open(&server, "permessage-deflate");
+    let conn = poll_open(&server);
+    let text = words(1);
+    for _ in 0..2 {
+        server.send(conn, Kind::Text, text.as_bytes()).unwrap();
+        assert_eq!(client.read(true).0, text);
+        server.send(conn, Kind::Text, b"q").unwrap();
+        assert_eq!(client.read(true), ("q".to_owned(), 1));
+    }
+}
+
+#[test]
+fn nothing_is_agreed_on_without_the_option_or_the_offer() {
+    let off = start(&[]);
+    assert_eq!(Deflating::open(&off, "permessage-deflate").answer, "");
+    let on = start(&[("compression", "context_takeover")]);
+    assert_eq!(Deflating::open(&on, "x-webkit-deflate-frame").answer, "");
+}
+
+/// A kilobyte on the wire may be a megabyte in memory: a thousand in a row must not keep the others waiting.
+#[test]
+fn a_flood_of_bombs_within_the_limit_delays_nobody() {
+    let host = Host::run(
+        &[("compression", "no_context_takeover"), ("io_threads", "1"), ("event_queue_bytes", "16777216")],
+        |server, event| {
+            if let Seen::Message { conn, data, .. } = event
+                && data.len() < 100
+            {
+                let _ = server.send(*conn, Kind::Text, data);
+            }
+        },
+    );
+    let mut bomber = Deflating::open(&host.server, "permessage-deflate");
+    let mut other = Raw::open(&host.server);
+    let bomb = "0".repeat(1 << 20);
+    let mut payload = Vec::with_capacity(1 << 20);
+    bomber.deflate.compress_vec(bomb.as_bytes(), &mut payload, FlushCompress::Sync).unwrap();
+    payload.truncate(payload.len() - TAIL.len());
+    let bombs = frame(COMPRESSED_TEXT, &payload).repeat(400);
+    let mut writer = bomber.raw.0.try_clone().unwrap();
+    let writing = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &bombs).is_ok());
+    let mut worst = Duration::ZERO;
+    for _ in 0..50 {
+        let begin = std::time::Instant::now();
+        other.send(&frame(0x89, b"?"));
+        assert_eq!(other.read_frame(), (0x8a, b"?".to_vec()));
+        worst = worst.max(begin.elapsed());
+    }
+    assert!(writing.join().unwrap());
+    // A bar for the worst case of a debug build on a busy machine: without turns it is ten times as long.
+    assert!(worst < Duration::from_secs(2), "{worst:?}");
+}
+
+#[test]
+fn a_bomb_of_ten_megabytes_ends_with_1009() {
+    let host = host("context_takeover", &[]);
+    let mut client = Deflating::open(&host.server, "permessage-deflate");
+    let mut payload = Vec::with_capacity(1 << 20);
+    client.deflate.compress_vec(&vec![0; 10 << 20], &mut payload, FlushCompress::Sync).unwrap();
+    assert!(payload.len() < 16 << 10, "{} bytes", payload.len());
+    client.raw.send(&frame(0xc2, &payload[..payload.len() - TAIL.len()]));
+    let (first, close) = client.raw.read_frame();
+    assert_eq!((first, u16::from_be_bytes([close[0], close[1]])), (0x88, 1009));
+}
