@@ -139,7 +139,7 @@ fn a_window_of_256_bytes_is_kept_to() {
     let mut client = Deflating::open(&host.server, "permessage-deflate; server_max_window_bits=8");
     assert!(client.answer.contains("server_max_window_bits=8"), "{}", client.answer);
     for len in [200, 256, 257, 5_000] {
-        client.raw.send(&frame(0x81, "abcdefgh".repeat(700)[..len].as_bytes()));
+        client.raw.send(&frame(0x81, &"abcdefgh".repeat(700).as_bytes()[..len]));
         let (text, wire) = client.read(false);
         assert_eq!(text.len(), len);
         assert_eq!(wire < len, len <= 256, "longer ones cannot be compressed within such a window");
