@@ -5,7 +5,7 @@ use crate::exception::Failure;
 use crate::options::type_name;
 use crate::server::{conn_id, current};
 use crate::zend::Slot;
-use ext_php_rs::types::Zval;
+use ext_php_rs::types::{ArrayKey, Zval};
 use wsengine::SendError;
 
 /// `ws_accept(int $conn, ?string $subprotocol = null, array $headers = []): bool`
@@ -48,8 +48,13 @@ fn decided(outcome: Result<(), SendError>, argument: impl Fn(&str) -> u32, resul
 /// `['Set-Cookie' => 'a=1']`, or several of one name as `['Set-Cookie' => ['a=1', 'b=2']]`.
 fn headers(args: &Args, number: u32) -> Result<Vec<(String, String)>, Failure> {
     let mut headers = Vec::new();
-    for (name, value) in args.array(number)?.into_iter().flatten() {
-        let (name, value) = (name.to_string(), value.dereference());
+    for (key, value) in args.array(number)?.into_iter().flatten() {
+        if let ArrayKey::Long(index) = key {
+            let text =
+                format!("must have names as keys, as in ['Set-Cookie' => 'a=1']; the key {index} is no name");
+            return Err(Failure::Value(number, text));
+        }
+        let (name, value) = (key.to_string(), value.dereference());
         match value.array() {
             Some(values) => {
                 for (_, value) in values {
@@ -67,7 +72,12 @@ fn value_of(number: u32, name: &str, value: &Zval) -> Result<String, Failure> {
         return Ok(int.to_string());
     }
     match value.zend_str() {
-        Some(string) => text(number, string.as_bytes()).map(str::to_owned),
+        Some(string) => match std::str::from_utf8(string.as_bytes()) {
+            Ok(value) => Ok(value.to_owned()),
+            Err(_) => {
+                Err(Failure::Value(number, format!("must have valid UTF-8 as values, not so for {name:?}")))
+            }
+        },
         None => {
             let text = format!("must have strings as values, {} given for {name:?}", type_name(value));
             Err(Failure::Type(number, text))
