@@ -15,24 +15,41 @@ final class Client
     public const PING = 9;
     public const PONG = 10;
 
-    /** Lower-case names with their values, of the response to the handshake. */
+    /** Lower-case names with their values, of the response to the handshake; several of one name joined by ", ". */
     public readonly array $headers;
     public readonly int $status;
     /** @var resource */
     private $socket;
     private string $buffer = '';
 
-    /** @param array<string, string> $headers further ones for the request, or others in the place of the usual */
-    public function __construct(string $address, string $path = '/', array $headers = [], private float $timeout = 5.0)
-    {
-        $socket = @stream_socket_client("tcp://$address", $errno, $error, $timeout);
+    /**
+     * @param string $address as ServerInfo has it
+     * @param array<string, string> $headers further ones for the request, or others in the place of the usual
+     * @param array<string, mixed> $tls PHP's options for TLS; which certificates are trusted, for example
+     * @param bool $wait for the answer to the handshake; else answer() does
+     */
+    public function __construct(
+        string $address,
+        string $path = '/',
+        array $headers = [],
+        private float $timeout = 5.0,
+        array $tls = [],
+        bool $wait = true,
+    ) {
+        [$target, $host] = match (true) {
+            str_starts_with($address, 'unix:') => ['unix://' . substr($address, 5), 'localhost'],
+            str_starts_with($address, 'tls://') => [$address, substr($address, 6)],
+            default => ["tcp://$address", $address],
+        };
+        $context = stream_context_create(['ssl' => $tls]);
+        $socket = @stream_socket_client($target, $errno, $error, $timeout, context: $context);
         if ($socket === false) {
             throw new \RuntimeException("cannot connect to $address: $error", $errno);
         }
         $this->socket = $socket;
         stream_set_blocking($socket, false);
         $headers += [
-            'Host' => $address,
+            'Host' => $host,
             'Upgrade' => 'websocket',
             'Connection' => 'Upgrade',
             'Sec-WebSocket-Version' => '13',
@@ -43,7 +60,23 @@ final class Client
             $request .= "$name: $value\r\n";
         }
         $this->write("$request\r\n");
+        if ($wait) {
+            $this->answer();
+        }
+    }
+
+    /** Waits for the answer to the handshake and gives its status. */
+    public function answer(): int
+    {
         [$this->status, $this->headers] = $this->readHead();
+        return $this->status;
+    }
+
+    /** What a refusal says, which ends the connection. */
+    public function body(): string
+    {
+        $this->ended();
+        return $this->buffer;
     }
 
     public function send(string $data, int $opcode = self::TEXT): void
@@ -162,8 +195,9 @@ final class Client
         $this->buffer = substr($this->buffer, $end + 4);
         $headers = [];
         foreach (array_slice($lines, 1) as $line) {
-            [$name, $value] = explode(':', $line, 2);
-            $headers[strtolower($name)] = trim($value);
+            [$name, $value] = explode(':', strtolower($line), 2);
+            $value = trim(substr($line, strlen($name) + 1));
+            $headers[$name] = isset($headers[$name]) ? "$headers[$name], $value" : $value;
         }
         return [(int) explode(' ', $lines[0])[1], $headers];
     }
@@ -171,16 +205,22 @@ final class Client
     /** Reads what there is, or waits for it; false at the deadline and at the end of the stream. */
     private function read(float $deadline): bool
     {
-        $left = max(0.0, $deadline - microtime(true));
-        $read = [$this->socket];
-        $write = $except = null;
-        if (@stream_select($read, $write, $except, (int) $left, (int) (fmod($left, 1.0) * 1e6)) === false) {
-            // A signal. The caller waits again unless its time is over.
-            return microtime(true) < $deadline;
+        while (true) {
+            // Before the wait: TLS may have bytes that the socket below it has no more.
+            $bytes = (string) @fread($this->socket, 1 << 20);
+            if ($bytes !== '') {
+                $this->buffer .= $bytes;
+                return true;
+            }
+            $left = $deadline - microtime(true);
+            if ($left <= 0 || feof($this->socket)) {
+                return false;
+            }
+            // It may end early: by a signal, or for bytes that are TLS's own.
+            $read = [$this->socket];
+            $write = $except = null;
+            @stream_select($read, $write, $except, (int) $left, (int) (fmod($left, 1.0) * 1e6));
         }
-        $bytes = $read === [] ? '' : (string) @fread($this->socket, 1 << 20);
-        $this->buffer .= $bytes;
-        return $bytes !== '';
     }
 
     private function write(string $bytes): void

@@ -32,6 +32,13 @@ abstract class ServerTestCase extends TestCase
         return [$client, $this->next(Event::OPEN)->conn];
     }
 
+    /** With handshake_events: a client that has sent its request, and the event by which the script is asked. */
+    protected function ask(string $path = '/', array $headers = []): array
+    {
+        $client = new Client($this->address, $path, $headers, wait: false);
+        return [$client, $this->next(Event::HANDSHAKE)];
+    }
+
     /** The next event, which has to be of this type. */
     protected function next(string $type, float $timeout = 5.0): Event
     {
