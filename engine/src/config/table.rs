@@ -308,7 +308,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         name: "static_root",
         allowed: "a directory that exists, or none",
         default: "none",
-        doc: "Files of this directory are served by HTTP on the same port.",
+        doc: "Files of this directory are served by HTTP on the same port, but none with a leading dot in its path \
+              (/.well-known/ excepted) and none that a symlink leads out to. GET /healthz is answered ok before.",
         apply: |s, v| {
             s.static_root = match v {
                 "none" => None,
