@@ -66,14 +66,16 @@ impl Context {
 struct Message<'a> {
     opcode: Opcode,
     payload: &'a [u8],
+    /// Compressed even if it grows by it.
+    always: bool,
 }
 
 impl Message<'_> {
-    /// The whole frame, or None if it would be no smaller.
+    /// The whole frame, or None if it would be no smaller and need not be compressed.
     fn compress(&self, deflater: &mut Deflater, scratch: &mut Vec<u8>) -> Option<Bytes> {
         scratch.clear();
         let sound = deflater.deflate(self.payload, scratch);
-        if !sound || scratch.len() >= self.payload.len().max(2) {
+        if !sound || (scratch.len() >= self.payload.len() && !self.always) {
             return None;
         }
         let mut frame = Vec::with_capacity(scratch.len() + MAX_HEADER_BYTES);
@@ -103,7 +105,7 @@ impl Encoder {
     }
 
     /// The frame of a command as a connection gets it; empty if it cannot have it. Messages shorter than `threshold`
-    /// are not compressed.
+    /// are not compressed, nor those that would not be smaller; with a threshold of 0 all are.
     pub(crate) fn encode(
         &mut self,
         encoding: &mut Encoding,
@@ -116,7 +118,7 @@ impl Encoder {
         let Some((opcode, payload)) = frame::split(commands.frame_bytes(&command.what)) else {
             return plain();
         };
-        let message = Message { opcode, payload };
+        let message = Message { opcode, payload, always: threshold == 0 };
         match encoding {
             Encoding::Plain => plain(),
             Encoding::Deflate(_) if payload.len() < threshold => plain(),

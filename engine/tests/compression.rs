@@ -159,7 +159,7 @@ fn a_message_below_the_threshold_goes_as_it_is() {
 
 #[test]
 fn what_cannot_be_compressed_goes_as_it_is() {
-    let server = start(&[("compression", "context_takeover"), ("compression_threshold_bytes", "0")]);
+    let server = start(&[("compression", "context_takeover"), ("compression_threshold_bytes", "1")]);
     let mut client = Deflating::open(&server, "permessage-deflate");
     let conn = poll_open(&server);
     let text = words(1);
@@ -168,6 +168,19 @@ fn what_cannot_be_compressed_goes_as_it_is() {
         assert_eq!(client.read(true).0, text);
         server.send(conn, Kind::Text, b"q").unwrap();
         assert_eq!(client.read(true), ("q".to_owned(), 1));
+    }
+}
+
+#[test]
+fn a_threshold_of_0_compresses_all() {
+    let server = start(&[("compression", "context_takeover"), ("compression_threshold_bytes", "0")]);
+    let mut client = Deflating::open(&server, "permessage-deflate");
+    let conn = poll_open(&server);
+    for text in ["", "q", "", "", "q"] {
+        server.send(conn, Kind::Text, text.as_bytes()).unwrap();
+        let (read, wire) = client.read(true);
+        assert_eq!(read, text);
+        assert!(wire > text.len(), "{wire} bytes for {text:?}");
     }
 }
 
