@@ -30,15 +30,26 @@ impl fmt::Display for Error {
         match self {
             Error::Config(text) => f.write_str(text),
             Error::Bind { address, source } => {
-                write!(f, "cannot listen on {address} (option \"listen\"): {}", bind_advice(source))
+                write!(f, "cannot listen on {address} (option \"listen\"): {}", bind_advice(address, source))
             }
             Error::Io { what, source } => write!(f, "{what}: {source}"),
         }
     }
 }
 
-fn bind_advice(error: &io::Error) -> String {
+fn bind_advice(address: &str, error: &io::Error) -> String {
+    let unix = address.contains("unix:");
     match error.kind() {
+        io::ErrorKind::AddrInUse if unix => {
+            "the address is in use, by another server or by a file that is no socket; stop that server or choose \
+             another path"
+                .into()
+        }
+        io::ErrorKind::PermissionDenied if unix => {
+            "permission denied; the directory must be one that this user may write to, and only root gives a \
+             socket to another owner"
+                .into()
+        }
         io::ErrorKind::AddrInUse => {
             "the address is in use; stop the other program or choose another port, 0 picks a free one".into()
         }

@@ -65,6 +65,14 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Error> {
         rustls::Error::InconsistentKeys(_) => Error::Config(format!(
             "options \"tls_cert\" and \"tls_key\": the key in {key:?} does not belong to the certificate in {cert:?}"
         )),
+        rustls::Error::InvalidCertificate(_) => {
+            Error::Config(format!("option \"tls_cert\": what {cert:?} holds is no sound certificate"))
+        }
+        // What rustls says of a key that it can read as none of these.
+        rustls::Error::General(_) => Error::Config(format!(
+            "option \"tls_key\": the key in {key:?} is none of RSA (2048 bits or more), ECDSA (P-256, P-384) \
+             and Ed25519"
+        )),
         error => Error::Config(format!(
             "options \"tls_cert\" and \"tls_key\": {cert:?} and {key:?} cannot be used: {error}"
         )),
@@ -92,6 +100,12 @@ fn unreadable(option: &str, path: &Path, error: &pem::Error, nothing: &str) -> E
     Error::Config(match error {
         pem::Error::Io(error) => format!("option \"{option}\": {path:?} cannot be read: {error}"),
         pem::Error::NoItemsFound => format!("option \"{option}\": {path:?} holds {nothing}"),
+        pem::Error::MissingSectionEnd { .. } => {
+            format!("option \"{option}\": {path:?} is not sound PEM: its END line is missing")
+        }
+        pem::Error::Base64Decode(_) => {
+            format!("option \"{option}\": {path:?} is not sound PEM: what stands in it is not Base64")
+        }
         error => format!("option \"{option}\": {path:?} is not sound PEM: {error}"),
     })
 }

@@ -113,7 +113,6 @@ fn files_that_cannot_be_used_are_named() {
     let certificate = Certificate::new();
     let files = Files::new("errors", &certificate);
     std::fs::write(files.folder().join("empty"), "").unwrap();
-    std::fs::write(files.folder().join("garbage"), "-----BEGIN CERTIFICATE-----\n!\n-----END").unwrap();
     std::fs::write(files.folder().join("other"), Certificate::new().key).unwrap();
     let error = |cert: &str, key: &str| {
         let (cert, key) = (files.path(cert), files.path(key));
@@ -127,7 +126,23 @@ fn files_that_cannot_be_used_are_named() {
         "option \"tls_cert\": \"none\" cannot be read: No such file or directory (os error 2)"
     );
     assert_eq!(error("empty", "key.pem"), "option \"tls_cert\": \"empty\" holds no certificate in PEM form");
-    assert!(error("garbage", "key.pem").starts_with("option \"tls_cert\": \"garbage\" is not sound PEM: "));
+    for (text, why) in [
+        ("!\n-----END CERTIFICATE-----\n", "\"bad\" is not sound PEM: what stands in it is not Base64"),
+        ("AAAA\n", "\"bad\" is not sound PEM: its END line is missing"),
+        ("AAAA\n-----END CERTIFICATE-----\n", "what \"bad\" holds is no sound certificate"),
+    ] {
+        std::fs::write(files.folder().join("bad"), format!("-----BEGIN CERTIFICATE-----\n{text}")).unwrap();
+        assert_eq!(error("bad", "key.pem"), format!("option \"tls_cert\": {why}"));
+    }
+    std::fs::write(
+        files.folder().join("bad"),
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----",
+    )
+    .unwrap();
+    assert_eq!(
+        error("cert.pem", "bad"),
+        "option \"tls_key\": the key in \"bad\" is none of RSA (2048 bits or more), ECDSA (P-256, P-384) and Ed25519"
+    );
     assert_eq!(
         error("cert.pem", "cert.pem"),
         "option \"tls_key\": \"cert.pem\" holds no private key in PEM form; one with a passphrase cannot be used"
