@@ -185,6 +185,13 @@ fn a_threshold_of_0_compresses_all() {
 }
 
 #[test]
+fn nothing_refers_to_a_message_that_may_be_dropped() {
+    let server = start(&[("compression", "context_takeover"), ("slow_consumer", "drop_oldest")]);
+    let client = Deflating::open(&server, "permessage-deflate");
+    assert_eq!(client.answer, "permessage-deflate; server_no_context_takeover");
+}
+
+#[test]
 fn nothing_is_agreed_on_without_the_option_or_the_offer() {
     let off = start(&[]);
     assert_eq!(Deflating::open(&off, "permessage-deflate").answer, "");

@@ -32,8 +32,11 @@ const USUAL_RATIO: usize = 4;
 /// What the server wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
-    /// May messages refer to earlier ones? Smaller messages, and memory for each connection.
-    pub context_takeover: bool,
+    /// May our messages refer to earlier ones? Smaller messages, and memory for each connection. Not where a message
+    /// may be dropped after it was compressed.
+    pub server_context_takeover: bool,
+    /// The same for the peer's.
+    pub client_context_takeover: bool,
     /// The largest window for either side, 9 to 15 bits.
     pub max_window_bits: u8,
 }
@@ -70,8 +73,8 @@ impl Parameters {
         }
         let most = wanted.max_window_bits;
         Some(Parameters {
-            server_no_context_takeover: offered.server_no_context_takeover || !wanted.context_takeover,
-            client_no_context_takeover: offered.client_no_context_takeover || !wanted.context_takeover,
+            server_no_context_takeover: offered.server_no_context_takeover || !wanted.server_context_takeover,
+            client_no_context_takeover: offered.client_no_context_takeover || !wanted.client_context_takeover,
             server_max_window_bits: offered.server_max_window_bits.map_or(most, |bits| bits.min(most)),
             client_max_window_bits: offered.client_max_window_bits.map(|bits| bits.min(most)),
         })
@@ -346,8 +349,10 @@ impl Deflater {
 mod tests {
     use super::*;
 
-    const TAKEOVER: Wanted = Wanted { context_takeover: true, max_window_bits: 15 };
-    const ALONE: Wanted = Wanted { context_takeover: false, max_window_bits: 15 };
+    const TAKEOVER: Wanted =
+        Wanted { server_context_takeover: true, client_context_takeover: true, max_window_bits: 15 };
+    const ALONE: Wanted =
+        Wanted { server_context_takeover: false, client_context_takeover: false, max_window_bits: 15 };
 
     fn answer(offer: &'static str, wanted: &Wanted) -> Option<String> {
         let mut headers = HeaderMap::new();

@@ -413,7 +413,11 @@ mod tests {
     fn compression_is_agreed_on_where_it_is_wanted() {
         let offer = with("sec-websocket-extensions", "permessage-deflate; client_max_window_bits");
         assert_eq!(answer(&offer, &Policy::default()).unwrap().compression, None);
-        let wanted = deflate::Wanted { context_takeover: true, max_window_bits: 12 };
+        let wanted = deflate::Wanted {
+            server_context_takeover: true,
+            client_context_takeover: true,
+            max_window_bits: 12,
+        };
         let policy = Policy { compression: Some(wanted), ..Policy::default() };
         assert_eq!(
             answer(&offer, &policy).unwrap().response().headers()["sec-websocket-extensions"],

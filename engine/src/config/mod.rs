@@ -171,9 +171,14 @@ impl Settings {
 
     /// The policy for handshakes, with what several options say together.
     pub(crate) fn whole_policy(&self) -> Policy {
-        let wanted = |compression| Wanted {
-            context_takeover: compression == Compression::ContextTakeover,
-            max_window_bits: self.compression_window_bits,
+        let wanted = |compression| {
+            let context_takeover = compression == Compression::ContextTakeover;
+            Wanted {
+                // A peer cannot inflate what refers to a message that was dropped.
+                server_context_takeover: context_takeover && self.slow_consumer == SlowConsumer::Close,
+                client_context_takeover: context_takeover,
+                max_window_bits: self.compression_window_bits,
+            }
         };
         Policy { compression: self.compression.map(wanted), ..self.policy.clone() }
     }

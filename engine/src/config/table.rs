@@ -265,7 +265,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         default: "off",
         doc: "permessage-deflate (RFC 7692) for clients that offer it. no_context_takeover compresses each message \
               by itself and costs no memory between messages; context_takeover lets messages refer to earlier ones, \
-              which makes them smaller and costs some 300 KiB for a connection that uses it both ways.",
+              which makes them smaller and costs some 300 KiB for a connection that uses it both ways; where \
+              slow_consumer drops messages only the client's may.",
         apply: |s, v| {
             s.compression = match v {
                 "off" => None,
