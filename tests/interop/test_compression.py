@@ -6,8 +6,8 @@ import zlib
 
 from websockets.exceptions import ConnectionClosed
 
-from matrix import COMPRESSED, SECONDS, SIZES, in_rows
-from python_client import agreed, client
+from matrix import COMPRESSED, SIZES, in_rows
+from python_client import client
 
 # Data that deflate can do nothing with but find it again.
 NOISE = random.Random(1).randbytes(2_000)
@@ -37,7 +37,7 @@ class Compression:
     def lengths(self, connection, message):
         """How long a message is on the wire, on its way there and back."""
         connection.send(message)
-        self.assertEqual(connection.recv(timeout=SECONDS), message)
+        self.assertEqual(connection.receive(), message)
         frames = connection.wire.sent[-1], connection.wire.received[-1]
         self.assertEqual([frame.rsv1 for frame in frames], [True, True])
         return [len(frame.data) for frame in frames]
@@ -45,7 +45,7 @@ class Compression:
     def test_every_offer_gets_what_it_asks_for(self):
         for offer in OFFERS:
             with self.subTest(offer=offer), client(self.server, offers=[offer]) as connection:
-                parameters = agreed(connection)
+                parameters = connection.agreed()
                 told = self.row.compression == "no_context_takeover"
                 wanted = offer.get("server_no_context_takeover", False)
                 self.assertEqual("server_no_context_takeover" in parameters, told or wanted, parameters)
@@ -59,25 +59,25 @@ class Compression:
     def test_the_first_offer_that_can_be_met_is_taken(self):
         offers = [{"server_max_window_bits": 10, "server_no_context_takeover": True}, {}]
         with client(self.server, offers=offers) as connection:
-            parameters = agreed(connection)
+            parameters = connection.agreed()
             self.assertEqual(parameters.get("server_max_window_bits"), "10")
             self.keeps_to(connection, parameters)
 
     def test_a_window_of_256_bytes_is_declined_or_kept_to(self):
         # The server's side may stay uncompressed: few compressors have a window that small.
         with client(self.server, offers=[{"server_max_window_bits": 8}, {}]) as connection:
-            parameters = agreed(connection)
+            parameters = connection.agreed()
             self.assertIn(parameters.get("server_max_window_bits"), ("8", None))
             for message in MESSAGES:
                 connection.send(message)
-                self.assertEqual(connection.recv(timeout=SECONDS), message)
+                self.assertEqual(connection.receive(), message)
             self.window_is_kept_to(connection, parameters)
 
     def test_a_message_that_is_too_large_once_inflated_is_refused(self):
         with client(self.server) as connection:
             connection.send(bytes(max(SIZES) + 1))
             with self.assertRaises(ConnectionClosed) as closed:
-                connection.recv(timeout=SECONDS)
+                connection.receive()
         self.assertLess(len(connection.wire.sent[-1].data), 100_000)
         self.assertEqual(closed.exception.rcvd.code, 1009)
 
@@ -122,15 +122,15 @@ class Threshold:
         with client(self.server) as connection:
             for size in (0, 99, 100, 1_000, 99):
                 connection.send("a" * size)
-                self.assertEqual(connection.recv(timeout=SECONDS), "a" * size)
+                self.assertEqual(connection.receive(), "a" * size)
         data = [frame for frame in connection.wire.received if not frame.opcode & 8]
         self.assertEqual([frame.rsv1 for frame in data], [False, False, True, True, False])
 
     def test_a_client_that_offers_nothing_gets_nothing(self):
         with client(self.server, compression=None) as connection:
             connection.send("a" * 1_000)
-            self.assertEqual(connection.recv(timeout=SECONDS), "a" * 1_000)
-        self.assertIsNone(agreed(connection))
+            self.assertEqual(connection.receive(), "a" * 1_000)
+        self.assertIsNone(connection.agreed())
         self.assertFalse(any(frame.rsv1 for frame in connection.wire.received))
 
 
