@@ -14,7 +14,7 @@ abstract class ServerTestCase extends TestCase
     /** @param array<string, mixed> $options */
     protected function start(array $options = []): void
     {
-        $this->address = ws_server_start(['listen' => '127.0.0.1:0'] + $options)->address;
+        $this->address = ws_server_start($options + ['listen' => '127.0.0.1:0'])->address;
     }
 
     protected function tearDown(): void

@@ -1,6 +1,7 @@
 <?php
 declare(strict_types=1);
 
+require __DIR__ . '/Certificates.php';
 require __DIR__ . '/Client.php';
 require __DIR__ . '/Script.php';
 require __DIR__ . '/ServerTestCase.php';

@@ -54,6 +54,23 @@ final class ForkTest extends ServerTestCase
         self::assertSame('yes', $client->expect());
     }
 
+    public function testOnlyTheParentDecidesOnAHandshake(): void
+    {
+        $this->start(['handshake_events' => true]);
+        [$client, $event] = $this->ask();
+        $output = $this->fork(function () use ($event) {
+            try {
+                return var_export(ws_accept($event->conn), true);
+            } catch (\WsEngine\ForkException $e) {
+                return $e->getMessage();
+            }
+        });
+        self::assertStringStartsWith('ws_accept(): ', $output);
+        self::assertStringContainsString('runs in process ' . getmypid(), $output);
+        self::assertTrue(ws_accept($event->conn));
+        self::assertSame(101, $client->answer());
+    }
+
     public function testAChildMayStartAServerOfItsOwn(): void
     {
         $this->start();
