@@ -50,13 +50,13 @@ struct Context {
 }
 
 impl Context {
-    /// None: compressed it would be no smaller. The compressor has seen it all the same.
+    /// Compresses a message even if it grows by it: without it the context would be lost.
     fn compress(&mut self, window_bits: u8, message: &Message<'_>, scratch: &mut Vec<u8>) -> Option<Bytes> {
         let deflater = self.deflater.get_or_insert_with(|| Deflater::new(window_bits));
         if std::mem::take(&mut self.stale) {
             deflater.reset();
         }
-        let frame = message.compress(deflater, scratch);
+        let frame = Message { always: true, ..*message }.compress(deflater, scratch);
         self.stale = frame.is_none();
         frame
     }
@@ -105,7 +105,8 @@ impl Encoder {
     }
 
     /// The frame of a command as a connection gets it; empty if it cannot have it. Messages shorter than `threshold`
-    /// are not compressed, nor those that would not be smaller; with a threshold of 0 all are.
+    /// are not compressed, nor those without a context that would not be smaller; with a
+    /// threshold of 0 all are.
     pub(crate) fn encode(
         &mut self,
         encoding: &mut Encoding,

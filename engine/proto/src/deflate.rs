@@ -50,6 +50,8 @@ pub struct Parameters {
     pub client_no_context_takeover: bool,
     /// How far back our messages refer at most, as a power of two.
     pub server_max_window_bits: u8,
+    /// The peer has asked for such a limit, and the answer must name it (section 7.1.2.1).
+    pub server_window_asked: bool,
     /// The same for the peer; None if it did not say that it can be told.
     pub client_max_window_bits: Option<u8>,
 }
@@ -76,6 +78,7 @@ impl Parameters {
             server_no_context_takeover: offered.server_no_context_takeover || !wanted.server_context_takeover,
             client_no_context_takeover: offered.client_no_context_takeover || !wanted.client_context_takeover,
             server_max_window_bits: offered.server_max_window_bits.map_or(most, |bits| bits.min(most)),
+            server_window_asked: offered.server_max_window_bits.is_some(),
             client_max_window_bits: offered.client_max_window_bits.map(|bits| bits.min(most)),
         })
     }
@@ -95,7 +98,7 @@ impl fmt::Display for Parameters {
         if self.client_no_context_takeover {
             f.write_str("; client_no_context_takeover")?;
         }
-        if self.server_max_window_bits < MAX_WINDOW_BITS {
+        if self.server_window_asked || self.server_max_window_bits < MAX_WINDOW_BITS {
             write!(f, "; server_max_window_bits={}", self.server_max_window_bits)?;
         }
         match self.client_max_window_bits {
@@ -365,6 +368,10 @@ mod tests {
         for (offer, expected) in [
             ("permessage-deflate", "permessage-deflate"),
             ("permessage-deflate; client_max_window_bits", "permessage-deflate"),
+            (
+                "permessage-deflate; server_max_window_bits=15",
+                "permessage-deflate; server_max_window_bits=15",
+            ),
             (
                 "permessage-deflate; client_max_window_bits=10",
                 "permessage-deflate; client_max_window_bits=10",

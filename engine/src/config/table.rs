@@ -281,8 +281,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         name: "compression_threshold_bytes",
         allowed: "a whole number of bytes from 0 to 1,073,741,824",
         default: "256",
-        doc: "Shorter messages are sent as they are, and those that compression does not make smaller; with 0 every \
-              message is compressed.",
+        doc: "Shorter messages are sent as they are, and those that do not become smaller by themselves; with 0 \
+              every message is compressed.",
         apply: |s, v| Some(s.compression_threshold_bytes = number(v, 0, 1 << 30)?),
     },
     OptionInfo {

@@ -39,6 +39,7 @@ pub(crate) const IN_CONTEXT: Parameters = Parameters {
     server_no_context_takeover: false,
     client_no_context_takeover: false,
     server_max_window_bits: 15,
+    server_window_asked: false,
     client_max_window_bits: None,
 };
 
