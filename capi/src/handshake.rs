@@ -54,8 +54,10 @@ pub unsafe extern "C" fn wsengine_accept(
 ) -> c_int {
     call(|| {
         // SAFETY: the header's contract for handles and for texts.
-        let (server, subprotocol, headers) =
-            unsafe { (self::server(server)?, optional(subprotocol)?, optional(headers)?) };
+        let (server, subprotocol, headers) = unsafe {
+            let subprotocol = optional(subprotocol, c"subprotocol is not UTF-8")?;
+            (self::server(server)?, subprotocol, optional(headers, c"headers is not UTF-8")?)
+        };
         let lines = lines(headers.unwrap_or_default())?;
         decided(server.engine.accept(ConnId::from_u64(conn), subprotocol, &lines))
     })
@@ -73,10 +75,16 @@ pub unsafe extern "C" fn wsengine_reject(
 ) -> c_int {
     call(|| {
         // SAFETY: the header's contract for handles and for texts.
-        let (server, body, headers) = unsafe { (self::server(server)?, optional(body)?, optional(headers)?) };
+        let (server, body, headers) = unsafe {
+            let body = optional(body, c"body is not UTF-8")?;
+            (self::server(server)?, body, optional(headers, c"headers is not UTF-8")?)
+        };
         let lines = lines(headers.unwrap_or_default())?;
-        // What is no number of 16 bits is as wrong as 0.
-        let status = u16::try_from(status).unwrap_or(0);
+        let no_status = |_| {
+            let text = format!("status is {status}, which is none of HTTP");
+            Failure::explained(WSENGINE_ERR_INVALID, text)
+        };
+        let status = u16::try_from(status).map_err(no_status)?;
         decided(server.engine.reject(ConnId::from_u64(conn), status, body.unwrap_or_default(), &lines))
     })
 }
@@ -133,13 +141,13 @@ fn cookie<'a>(request: &'a Request, name: &str) -> Option<Cow<'a, [u8]>> {
 
 /// # Safety
 /// `text` is NULL or ends with a NUL, and nobody writes to it while the slice lives.
-unsafe fn optional<'a>(text: *const c_char) -> Result<Option<&'a str>, Failure> {
+unsafe fn optional<'a>(text: *const c_char, not_utf8: &'static CStr) -> Result<Option<&'a str>, Failure> {
     if text.is_null() {
         return Ok(None);
     }
     // SAFETY: the caller's promise.
     let text = unsafe { CStr::from_ptr(text) }.to_str();
-    text.map(Some).map_err(|_| Failure::saying(WSENGINE_ERR_INVALID, c"a text is not UTF-8"))
+    text.map(Some).map_err(|_| Failure::saying(WSENGINE_ERR_INVALID, not_utf8))
 }
 
 /// Header lines, each `Name: value`.
