@@ -32,6 +32,11 @@ static void null_handles_are_refused(void)
     CHECK_EQ(wsengine_send(NULL, 1, WSENGINE_TEXT, "x", 1), WSENGINE_ERR_INVALID);
     CHECK_EQ(wsengine_broadcast(NULL, WSENGINE_TEXT, "x", 1), WSENGINE_ERR_INVALID);
     CHECK_EQ(wsengine_broadcast_except(NULL, 1, WSENGINE_TEXT, "x", 1), WSENGINE_ERR_INVALID);
+    CHECK_EQ(wsengine_accept(NULL, 1, NULL, NULL), WSENGINE_ERR_INVALID);
+    CHECK_EQ(wsengine_reject(NULL, 1, 403, NULL, NULL), WSENGINE_ERR_INVALID);
+    CHECK(wsengine_request_header(NULL, (wsengine_request_t *)&config, "host") == NULL);
+    CHECK(wsengine_request_cookie(NULL, (wsengine_request_t *)&config, "a") == NULL);
+    CHECK_EQ(wsengine_tls_reload(NULL), WSENGINE_ERR_INVALID);
     CHECK_EQ(wsengine_close(NULL, 1, 1000, NULL), WSENGINE_ERR_INVALID);
     CHECK_EQ(wsengine_abort(NULL, 1), WSENGINE_ERR_INVALID);
     CHECK_EQ(wsengine_buffered(NULL, 1), WSENGINE_ERR_INVALID);
@@ -122,7 +127,8 @@ static void each_error_has_a_text(void)
     static const int known[] = {
         WSENGINE_OK,           WSENGINE_ERR_INVALID,     WSENGINE_ERR_NOMEM,   WSENGINE_ERR_IO,
         WSENGINE_ERR_NOT_CONNECTED, WSENGINE_ERR_WOULD_BLOCK, WSENGINE_ERR_TOO_BIG, WSENGINE_ERR_UTF8,
-        WSENGINE_ERR_STOPPED,  WSENGINE_ERR_BUSY,        WSENGINE_ERR_FORKED,  WSENGINE_ERR_INTERNAL,
+        WSENGINE_ERR_STOPPED,  WSENGINE_ERR_BUSY,        WSENGINE_ERR_FORKED,  WSENGINE_ERR_DECIDED,
+        WSENGINE_ERR_UNSUPPORTED, WSENGINE_ERR_INTERNAL,
     };
     size_t i;
 
@@ -137,12 +143,16 @@ static void the_numbers_of_errors_and_events_stay(void)
     CHECK_EQ(WSENGINE_ERR_INVALID, -1);
     CHECK_EQ(WSENGINE_ERR_WOULD_BLOCK, -5);
     CHECK_EQ(WSENGINE_ERR_FORKED, -10);
+    CHECK_EQ(WSENGINE_ERR_DECIDED, -11);
+    CHECK_EQ(WSENGINE_ERR_UNSUPPORTED, -12);
     CHECK_EQ(WSENGINE_ERR_INTERNAL, -13);
+    CHECK_EQ(WSENGINE_EVENT_HANDSHAKE, 1);
     CHECK_EQ(WSENGINE_EVENT_OPEN, 2);
     CHECK_EQ(WSENGINE_EVENT_STOPPED, 7);
     CHECK_EQ(sizeof(wsengine_event_t), 64);
     CHECK_EQ(offsetof(wsengine_event_t, conn), 8);
     CHECK_EQ(offsetof(wsengine_event_t, data), 16);
+    CHECK_EQ(offsetof(wsengine_event_t, request), 32);
     CHECK_EQ(offsetof(wsengine_event_t, time_us), 40);
     CHECK_EQ(offsetof(wsengine_event_t, code), 52);
 }

@@ -185,7 +185,7 @@ static void counters_count(void)
         CHECK_EQ(wsengine_stats(server, &stats), WSENGINE_OK);
         if (stats.messages_out > 0)
             break;
-        usleep(1000);
+        sleep_ms(1);
     }
     CHECK_EQ(stats.struct_size, sizeof stats);
     CHECK_EQ(stats.connections, 1);

@@ -42,8 +42,12 @@ static int use_after_fork(wsengine_t *server, uint64_t conn)
         return 9;
     if (wsengine_stop(server, 0) != refused)
         return 10;
-    if (strstr(wsengine_last_error(), "fork") == NULL)
+    if (wsengine_accept(server, conn, NULL, NULL) != refused || wsengine_reject(server, conn, 403, NULL, NULL) != refused)
         return 11;
+    if (wsengine_tls_reload(server) != refused)
+        return 12;
+    if (strstr(wsengine_last_error(), "fork") == NULL)
+        return 13;
     wsengine_free(server);
     return 0;
 }

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 LIBRARY=$(realpath -m "${CARGO_TARGET_DIR:-target}/release")
 OUT=target/c-tests
-PROGRAMS="threads lifecycle messages polling closing processes errors log examples"
+PROGRAMS="threads lifecycle handshake decisions tls messages polling closing processes errors log examples"
 WARNINGS="-Wall -Wextra -Wpedantic -Wconversion -Werror"
 # What `cargo rustc -- --print native-static-libs` names.
 STATIC_LIBRARIES="-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
@@ -18,7 +18,7 @@ passed=0
 failed=0
 
 main() {
-    for tool in gcc g++ clang clang++ make valgrind nm readelf; do
+    for tool in gcc g++ clang clang++ make valgrind nm openssl readelf; do
         command -v "$tool" >/dev/null || die "$tool is missing"
     done
     [ -e "$LIBRARY/libwsengine.so" ] || die "no $LIBRARY/libwsengine.so: cargo build --release -p wsengine-capi"

@@ -69,30 +69,46 @@ static inline int ws_read(int fd, void *data, size_t len)
     return 0;
 }
 
-/* The opening handshake with the key of RFC 6455, section 1.3. Returns the socket or -1. */
-static inline int ws_open(int port, const char *target)
+/* Asks for a connection, with the key of RFC 6455, section 1.3, and further header lines. Returns the socket or -1. */
+static inline int ws_ask(int port, const char *target, const char *headers)
 {
-    char head[1024];
-    size_t len = 0;
+    char head[2048];
     int fd = ws_connect(port);
 
     snprintf(head, sizeof head,
              "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-             target, port);
-    if (fd < 0 || ws_write(fd, head, strlen(head)) < 0)
-        goto failed;
-    memset(head, 0, sizeof head);
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+             target, port, headers);
+    if (fd < 0 || ws_write(fd, head, strlen(head)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* Reads the head of the answer. Returns its status or -1. */
+static inline int ws_answer(int fd, char *head, size_t size)
+{
+    size_t len = 0;
+    int status;
+
+    memset(head, 0, size);
     while (strstr(head, "\r\n\r\n") == NULL) { /* one byte at a time: frames may follow at once */
-        if (len == sizeof head - 1 || ws_read(fd, head + len, 1) < 0)
-            goto failed;
+        if (len == size - 1 || ws_read(fd, head + len, 1) < 0)
+            return -1;
         len++;
     }
-    if (strncmp(head, "HTTP/1.1 101 ", 13) == 0 && strstr(head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") != NULL)
+    return sscanf(head, "HTTP/1.1 %d ", &status) == 1 ? status : -1;
+}
+
+/* The whole opening handshake. Returns the socket or -1. */
+static inline int ws_open(int port, const char *target)
+{
+    char head[1024];
+    int fd = ws_ask(port, target, "");
+
+    if (fd < 0 || (ws_answer(fd, head, sizeof head) == 101 && strstr(head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") != NULL))
         return fd;
-failed:
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return -1;
 }
 
