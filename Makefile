@@ -22,6 +22,10 @@ chat: extension ## build and run the chat server; ADDRESS=0.0.0.0 PORT=9000 chan
 push: extension ## build and run the push server; ADDRESS and PORT as for chat
 	@exec $(PHP) examples/php/push/server.php $(ADDRESS) $(PORT)
 
+.PHONY: login
+login: extension ## build and run the chat with a login; ADDRESS and PORT as for chat
+	@exec $(PHP) examples/php/login/server.php $(ADDRESS) $(PORT)
+
 .PHONY: test
 test: ## prove it all: install what is missing, check, build, run every suite
 	@scripts/setup.sh test

@@ -41,7 +41,7 @@ class Server:
         except AssertionError:
             self.kill()
             raise
-        self.port = int(re.search(r":(\d+)/?$", self.url)[1])
+        self.port = int(re.search(r":(\d+)(?:/|$)", self.url)[1])
 
     def _read(self):
         for line in self.process.stdout:

@@ -15,21 +15,27 @@ def run(example, *arguments):
 
 
 class TheCommandLine(unittest.TestCase):
-    def test_wrong_arguments_get_one_line_of_usage(self):
+    def test_wrong_arguments_get_the_usage(self):
         for example, arguments in (
             ("chat", ["127.0.0.1"]), ("chat", ["127.0.0.1", "http"]), ("chat", ["127.0.0.1", "65536"]),
             ("push", ["127.0.0.1"]), ("push", ["127.0.0.1", "0", "none"]), ("push", ["127.0.0.1", "0", "0"]),
-            ("echo", []), ("echo", ["127.0.0.1"]), ("echo", ["127.0.0.1", "0", "many"]),
+            ("login", ["127.0.0.1"]), ("login", ["127.0.0.1", "-1"]),
+            ("echo", []), ("echo", ["127.0.0.1"]),
         ):
             with self.subTest(example=example, arguments=arguments):
                 result = run(example, *arguments)
                 self.assertEqual((result.returncode, result.stdout), (1, ""))
-                self.assertRegex(result.stderr, r"\Ausage: php -q server\.php .*\n\Z")
+                self.assertRegex(result.stderr, r"\Ausage: php -q server\.php .*\n(ADDRESS .*\n)?\Z")
+
+    def test_a_wrong_option_is_said_in_one_line(self):
+        result = run("echo", "127.0.0.1", "0", "many")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertRegex(result.stderr, r'\Aoption "io_threads": "many" is not allowed; .*\n\Z')
 
     def test_a_busy_port_is_said_in_one_line(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            for example in ("chat", "push", "echo"):
+            for example in ("chat", "push", "login", "echo"):
                 with self.subTest(example=example):
                     result = run(example, "127.0.0.1", port)
                     self.assertEqual((result.returncode, result.stdout), (1, ""))
@@ -93,7 +99,7 @@ class TheCallback(unittest.TestCase):
 
 class TheEnd(unittest.TestCase):
     def test_ctrl_c_and_sigterm_say_bye_within_a_second(self):
-        for example in ("chat", "push"):
+        for example in ("chat", "push", "login"):
             for sent in (signal.SIGINT, signal.SIGTERM):
                 with self.subTest(example=example, signal=sent.name):
                     server = Server(example)
@@ -104,7 +110,7 @@ class TheEnd(unittest.TestCase):
                     self.assertEqual(server.lines[-1], "bye")
 
     def test_without_pcntl_a_signal_still_ends_them(self):
-        for example in ("chat", "push"):
+        for example in ("chat", "push", "login"):
             for sent in (signal.SIGINT, signal.SIGTERM):
                 with self.subTest(example=example, signal=sent.name):
                     server = Server(example, settings=["disable_functions=pcntl_async_signals"])

@@ -1,4 +1,5 @@
-// What a WebSocket's readyState and a close code mean, in words. The chat and the push page have this file each.
+// What a WebSocket's readyState and a close code mean, in words. The chat, the push and the login page
+// have this file each.
 
 export const READY_STATES = ['Connecting', 'Open', 'Closing', 'Closed'];
 
