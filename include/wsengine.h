@@ -104,7 +104,7 @@ typedef enum wsengine_error {
      */
     WSENGINE_ERR_FORKED = -10,
     /**
-     * A handshake cannot be decided on: it was before, its client has left, or the time is over.
+     * A handshake cannot be decided on: it was before, or the time is over.
      */
     WSENGINE_ERR_DECIDED = -11,
     /**
@@ -452,7 +452,8 @@ const char *wsengine_request_cookie(const wsengine_t *server,
                                     const char *name);
 
 /**
- * Lets the client in that a HANDSHAKE event asks for; OPEN follows, and from then on it can be sent to.
+ * Lets the client in that a HANDSHAKE event asks for; OPEN follows unless it has left meanwhile, and from then on it
+ * can be sent to.
  * subprotocol: NULL (the option subprotocols chooses) or one that the client offers. headers: NULL, or lines such as
  * "Set-Cookie: a=1\r\n" for the answer. WSENGINE_ERR_DECIDED: it is too late. Any thread.
  */

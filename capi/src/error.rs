@@ -33,7 +33,7 @@ pub enum wsengine_error {
     WSENGINE_ERR_BUSY = -9,
     /// This process is a fork of the one that called wsengine_start().
     WSENGINE_ERR_FORKED = -10,
-    /// A handshake cannot be decided on: it was before, its client has left, or the time is over.
+    /// A handshake cannot be decided on: it was before, or the time is over.
     WSENGINE_ERR_DECIDED = -11,
     /// The connection cannot do that: a binary message for a client of draft-76.
     WSENGINE_ERR_UNSUPPORTED = -12,
@@ -110,7 +110,7 @@ impl From<SendError> for Failure {
             ),
             SendError::TooBig { .. } => Failure::explained(WSENGINE_ERR_TOO_BIG, error.to_string()),
             SendError::TextOnly => Failure::explained(WSENGINE_ERR_UNSUPPORTED, error.to_string()),
-            SendError::BadClose(text) | SendError::BadDecision(text) => {
+            SendError::BadClose(text) | SendError::BadDecision { text, .. } => {
                 Failure::explained(WSENGINE_ERR_INVALID, text)
             }
         }
@@ -131,7 +131,7 @@ impl wsengine_error {
             WSENGINE_ERR_STOPPED => c"the server is stopping or has stopped",
             WSENGINE_ERR_BUSY => c"another thread is polling this server",
             WSENGINE_ERR_FORKED => c"a forked process cannot use the server of its parent",
-            WSENGINE_ERR_DECIDED => c"the handshake was decided on before, or its client has left",
+            WSENGINE_ERR_DECIDED => c"the handshake was decided on before, or its time is over",
             WSENGINE_ERR_UNSUPPORTED => c"the connection cannot do that",
             WSENGINE_ERR_INTERNAL => c"internal error in wsengine",
         }

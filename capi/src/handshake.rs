@@ -42,7 +42,8 @@ pub unsafe extern "C" fn wsengine_request_cookie(
     unsafe { look_up(server, request, name, cookie) }
 }
 
-/// Lets the client in that a HANDSHAKE event asks for; OPEN follows, and from then on it can be sent to.
+/// Lets the client in that a HANDSHAKE event asks for; OPEN follows unless it has left meanwhile, and from then on it
+/// can be sent to.
 /// subprotocol: NULL (the option subprotocols chooses) or one that the client offers. headers: NULL, or lines such as
 /// "Set-Cookie: a=1\r\n" for the answer. WSENGINE_ERR_DECIDED: it is too late. Any thread.
 #[unsafe(no_mangle)]

@@ -32,6 +32,30 @@ impl Encoding {
         let context = (!agreed.server_no_context_takeover).then(Context::default);
         Encoding::Deflate(Box::new(Outbound { window_bits: agreed.server_max_window_bits, context }))
     }
+
+    /// Does any of these frames look different here? Messages that are too short to be compressed do not.
+    #[inline]
+    pub(crate) fn changes(&self, commands: &Commands, frames: &[u32], threshold: usize) -> bool {
+        let is_long = |&index: &u32| {
+            let command = commands.list.get(index as usize);
+            let split = command.and_then(|command| frame::split(commands.frame_bytes(&command.what)));
+            split.is_some_and(|(_, payload)| payload.len() >= threshold)
+        };
+        match self {
+            Encoding::Plain => false,
+            Encoding::Deflate(_) => frames.iter().any(is_long),
+            Encoding::Hixie76 => true,
+        }
+    }
+
+    /// Messages that were compressed are not sent: later ones must not refer to them.
+    pub(crate) fn forget_context(&mut self) {
+        if let Encoding::Deflate(outbound) = self
+            && let Some(context) = &mut outbound.context
+        {
+            context.stale = true;
+        }
+    }
 }
 
 /// A connection whose messages are compressed.
@@ -50,7 +74,8 @@ struct Context {
 }
 
 impl Context {
-    /// Compresses a message even if it grows by it: without it the context would be lost.
+    /// Compresses a message even if it grows by it: without it the context would be lost. A window of 8 bits is kept to
+    /// with one of 9, for compressors of the zlib family refer no further back than their window less 262 bytes.
     fn compress(&mut self, window_bits: u8, message: &Message<'_>, scratch: &mut Vec<u8>) -> Option<Bytes> {
         let deflater = self.deflater.get_or_insert_with(|| Deflater::new(window_bits));
         if std::mem::take(&mut self.stale) {
@@ -74,6 +99,7 @@ impl Message<'_> {
     /// The whole frame, or None if it would be no smaller and need not be compressed.
     fn compress(&self, deflater: &mut Deflater, scratch: &mut Vec<u8>) -> Option<Bytes> {
         scratch.clear();
+        scratch.shrink_to(KEPT_BYTES);
         let sound = deflater.deflate(self.payload, scratch);
         if !sound || (scratch.len() >= self.payload.len() && !self.always) {
             return None;
@@ -83,7 +109,6 @@ impl Message<'_> {
         if let Some(first) = frame.first_mut() {
             *first |= COMPRESSED;
         }
-        scratch.shrink_to(KEPT_BYTES);
         Some(frame.into())
     }
 }

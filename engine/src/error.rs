@@ -94,9 +94,25 @@ pub enum SendError {
     /// A close code that must not be sent, or a reason that is too long; the text names it and what is allowed.
     BadClose(String),
     /// A decision on a handshake that cannot be carried out; the text names what was given and what is allowed.
-    BadDecision(String),
+    BadDecision {
+        /// What of it.
+        part: DecisionPart,
+        /// The words.
+        text: String,
+    },
     /// The server is stopping or has stopped.
     Stopped,
+}
+
+/// What of a decision on a handshake cannot be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecisionPart {
+    /// A subprotocol that the client does not offer.
+    Subprotocol,
+    /// A status that no rejection has.
+    Status,
+    /// A header that cannot be sent.
+    Headers,
 }
 
 impl fmt::Display for SendError {
@@ -112,7 +128,7 @@ impl fmt::Display for SendError {
             SendError::TextOnly => {
                 f.write_str("the connection speaks draft-76, which has no binary messages; send text")
             }
-            SendError::BadClose(text) | SendError::BadDecision(text) => f.write_str(text),
+            SendError::BadClose(text) | SendError::BadDecision { text, .. } => f.write_str(text),
             SendError::Stopped => f.write_str("the server is stopping or has stopped"),
         }
     }

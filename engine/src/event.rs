@@ -131,9 +131,11 @@ pub struct Request {
 }
 
 impl Request {
-    /// The page's origin as the browser tells it (RFC 6455, section 10.2); None for clients that are no browsers.
+    /// The page's origin as the browser tells it (RFC 6455, section 10.2; in version 8 by another header); None for
+    /// clients that are no browsers.
     pub fn origin(&self) -> Option<&str> {
-        self.headers.get(header::ORIGIN)?.to_str().ok()
+        let origin = self.headers.get(header::ORIGIN);
+        origin.or_else(|| self.headers.get(handshake::SEC_WEBSOCKET_ORIGIN))?.to_str().ok()
     }
 
     /// The subprotocols that the client offers, in its order of preference.

@@ -5,6 +5,7 @@ use crate::event::Request;
 use crate::hub;
 use crate::link::{Seat, Shared};
 use crate::peer::{self, Peer};
+use crate::preface::Caller;
 use crate::response::{Response, empty, full, refused};
 use crate::undecided::{self, Decision, Reserved, Undecided};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -52,8 +53,7 @@ pub(crate) enum Dialect {
 /// A socket's side of a handshake.
 pub(crate) struct Asking<'a> {
     pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) peer: Peer,
-    pub(crate) tls: bool,
+    pub(crate) caller: Caller,
     /// How long the host may take to decide.
     pub(crate) deadline: Instant,
 }
@@ -88,15 +88,21 @@ impl From<Refusal> for Denied {
 /// Answers an opening handshake.
 pub(crate) async fn answer<B>(request: http::Request<B>, asking: Asking<'_>) -> Answer {
     let settings = &asking.shared.settings;
-    let client =
-        peer::client(asking.peer, request.headers(), &settings.trusted_proxies, settings.proxy_header);
-    let tls = client.tls.unwrap_or(asking.tls);
+    let Caller { peer, tls, is_unnamed } = asking.caller;
+    let (peer, tls) = match is_unnamed {
+        true => (peer, tls),
+        false => {
+            let header = settings.proxy_header;
+            let client = peer::client(peer, request.headers(), &settings.trusted_proxies, header);
+            (client.peer, client.tls.unwrap_or(tls))
+        }
+    };
     let policy = &asking.shared.policy;
     let sound = match settings.hixie76 && hixie76::is_hixie76(&request) {
         true => hixie76::answer(&request, policy, tls).map(Sound::Hixie76),
         false => handshake::answer(&request, policy).map(Sound::Rfc6455),
     };
-    let request = describe(request, client.peer, tls);
+    let request = describe(request, peer, tls);
     let outcome = match sound {
         Ok(sound) => welcome(&request, &asking).await.map(|welcome| (sound, welcome)),
         Err(refusal) => Err(refusal.into()),

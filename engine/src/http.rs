@@ -11,7 +11,8 @@ use crate::link::Shared;
 use crate::listen::Speaks;
 use crate::peer::Peer;
 use crate::plain;
-use crate::preface::{self, Failed};
+use crate::preface::{self, Caller, Failed};
+use crate::progress::{Counted, Progress, Watched};
 use crate::response::Response;
 use crate::stream::{Socket, Stream};
 use http::{HeaderMap, StatusCode};
@@ -19,18 +20,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, sleep_until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wsengine_proto::handshake::{Refusal, is_websocket};
 use wsengine_proto::hixie76::{BODY_BYTES, Opening};
 
@@ -43,16 +40,12 @@ const HEAD_TOO_LARGE: Refusal = Refusal::new(
     "The request's head is too large or has too many headers.",
 );
 
-/// With as many sockets as [`Shared::max_sockets`] that are no connections yet no more are accepted, and those that
-/// do not get on have so long instead of the option `handshake_timeout_ms`: a thousand silent sockets keep nobody
-/// out for longer than that, and a burst of handshakes just queues.
-const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
 /// How long a peer may take to close after its last answer, and what it may still send.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
 /// A handshake that has succeeded.
-enum Accepted {
+enum Switched {
     Upgrade(Upgrade),
     /// It is not answered yet.
     Hixie76(Opening, HeaderMap, Upgrade),
@@ -63,7 +56,7 @@ pub(crate) async fn serve(socket: Socket, peer: Peer, speaks: Speaks, shared: Ar
     let counted = Counted::new(shared.clone());
     let progress = Rc::new(Progress::new());
     let prefaced = progress.watch(&shared, preface::read(socket, peer, speaks, &shared)).await;
-    let (stream, peer) = match prefaced {
+    let (stream, caller) = match prefaced {
         Some(Ok(prefaced)) => prefaced,
         Some(Err(Failed::Refused(socket, refusal))) => {
             return refuse(Stream::Plain(socket), &refusal, &peer).await;
@@ -71,7 +64,7 @@ pub(crate) async fn serve(socket: Socket, peer: Peer, speaks: Speaks, shared: Ar
         Some(Err(Failed::Ended(error))) => return tracing::debug!(%peer, %error, "no request came"),
         None => return tracing::debug!(%peer, "no request came in time"),
     };
-    let Some((stream, early, upgrade)) = converse(stream, peer, speaks, &progress, &shared).await else {
+    let Some((stream, early, upgrade)) = converse(stream, caller, &progress, &shared).await else {
         return;
     };
     drop(counted);
@@ -83,17 +76,16 @@ pub(crate) async fn serve(socket: Socket, peer: Peer, speaks: Speaks, shared: Ar
 /// Reads requests and answers them until one is an accepted handshake, or there are no more.
 async fn converse(
     stream: Stream,
-    peer: Peer,
-    speaks: Speaks,
+    caller: Caller,
     progress: &Rc<Progress>,
     shared: &Arc<Shared>,
 ) -> Option<(Stream, Vec<u8>, Upgrade)> {
-    let accepted: Rc<RefCell<Option<Accepted>>> = Rc::default();
+    let accepted: Rc<RefCell<Option<Switched>>> = Rc::default();
     let service = {
         let (progress, accepted, shared) = (progress.clone(), accepted.clone(), shared.clone());
         service_fn(move |request| {
             progress.answers();
-            Box::pin(answer(request, peer, speaks, progress.clone(), shared.clone(), accepted.clone()))
+            Box::pin(answer(request, caller, progress.clone(), shared.clone(), accepted.clone()))
         })
     };
     let watched = Watched { stream, progress: progress.clone() };
@@ -105,7 +97,7 @@ async fn converse(
         .half_close(true)
         .serve_connection(TokioIo::new(watched), service);
     let requests = std::future::poll_fn(|cx| match connection.poll_without_shutdown(cx) {
-        Poll::Pending if matches!(*accepted.borrow(), Some(Accepted::Hixie76(..))) => Poll::Ready(Ok(())),
+        Poll::Pending if matches!(*accepted.borrow(), Some(Switched::Hixie76(..))) => Poll::Ready(Ok(())),
         outcome => outcome,
     });
     let outcome = progress.watch(shared, requests).await;
@@ -114,10 +106,10 @@ async fn converse(
     let mut stream = parts.io.into_inner().stream;
     let early = parts.read_buf.to_vec();
     match accepted.take() {
-        Some(Accepted::Upgrade(upgrade)) => {
+        Some(Switched::Upgrade(upgrade)) => {
             return matches!(outcome, Some(Ok(()))).then_some((stream, early, upgrade));
         }
-        Some(Accepted::Hixie76(opening, headers, upgrade)) => {
+        Some(Switched::Hixie76(opening, headers, upgrade)) => {
             let answered = answer_hixie76(&mut stream, early, &opening, &headers);
             let early = progress.watch(shared, answered).await?.ok()?;
             return Some((stream, early, upgrade));
@@ -138,18 +130,17 @@ async fn converse(
         },
         Some(_) => return None,
     };
-    refuse(stream, &refusal, &peer).await;
+    refuse(stream, &refusal, &caller.peer).await;
     None
 }
 
 /// Answers one request. An accepted handshake is left in `accepted`.
 async fn answer(
     request: http::Request<Incoming>,
-    peer: Peer,
-    speaks: Speaks,
+    caller: Caller,
     progress: Rc<Progress>,
     shared: Arc<Shared>,
-    accepted: Rc<RefCell<Option<Accepted>>>,
+    accepted: Rc<RefCell<Option<Switched>>>,
 ) -> Result<Response, Infallible> {
     if !is_websocket(&request) {
         hub::with(|hub| hub.link().counters.http_requests.add(1));
@@ -157,17 +148,17 @@ async fn answer(
     }
     progress.deciding.set(true);
     let deadline = progress.began.get() + shared.settings.handshake_timeout;
-    let asking = Asking { shared: &shared, peer, tls: speaks.tls, deadline: deadline.into_std() };
+    let asking = Asking { shared: &shared, caller, deadline: deadline.into_std() };
     let answer = handshake::answer(request, asking).await;
     progress.deciding.set(false);
     Ok(match answer {
         Answer::Refused(response) => response,
         Answer::Switching(response, upgrade) => {
-            accepted.replace(Some(Accepted::Upgrade(upgrade)));
+            accepted.replace(Some(Switched::Upgrade(upgrade)));
             response
         }
         Answer::Hixie76(opening, headers, upgrade) => {
-            accepted.replace(Some(Accepted::Hixie76(opening, headers, upgrade)));
+            accepted.replace(Some(Switched::Hixie76(opening, headers, upgrade)));
             // hyper knows nothing of what follows the head, so it is answered without hyper.
             std::future::pending().await
         }
@@ -222,130 +213,5 @@ async fn linger(stream: &mut Stream) -> io::Result<()> {
             read if read > 0 && read < left => left -= read,
             _ => return Ok(()),
         }
-    }
-}
-
-/// One of [`Shared::max_sockets`], until it is dropped.
-struct Counted(Arc<Shared>);
-
-impl Counted {
-    fn new(shared: Arc<Shared>) -> Self {
-        shared.handshakes.fetch_add(1, Ordering::Relaxed);
-        Counted(shared)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// How far a socket has come. A request has to arrive whole in time; its answer only has to get on.
-struct Progress {
-    /// When the socket was accepted; for a later request, when the one before it was there.
-    began: Cell<Instant>,
-    /// When bytes of an answer were last taken.
-    moved: Cell<Instant>,
-    /// A request is there. Before, nothing is written but our own refusals.
-    answering: Cell<bool>,
-    /// The host is asked, which has a deadline of its own.
-    deciding: Cell<bool>,
-}
-
-impl Progress {
-    fn new() -> Self {
-        let now = Instant::now();
-        Progress {
-            began: Cell::new(now),
-            moved: Cell::new(now),
-            answering: Cell::new(false),
-            deciding: Cell::new(false),
-        }
-    }
-
-    fn answers(&self) {
-        if self.answering.replace(true) {
-            self.began.set(Instant::now());
-        }
-        self.moved.set(Instant::now());
-    }
-
-    /// Goes on with `work` as long as the peer gets on; None when it does not.
-    async fn watch<T>(&self, shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
-        let mut look = pin!(sleep_until(self.look_again(shared)));
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(result) = work.as_mut().poll(cx) {
-                return Poll::Ready(Some(result));
-            }
-            while look.as_mut().poll(cx).is_ready() {
-                if self.is_too_slow(shared) {
-                    return Poll::Ready(None);
-                }
-                look.as_mut().reset(self.look_again(shared));
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn is_too_slow(&self, shared: &Shared) -> bool {
-        if self.deciding.get() {
-            return false;
-        }
-        let timeout = shared.settings.handshake_timeout;
-        let full = shared.handshakes.load(Ordering::Relaxed) >= shared.max_sockets;
-        self.since().elapsed() >= timeout
-            || (full
-                && (self.moved.get().elapsed() >= PATIENCE_WHEN_FULL
-                    || self.began.get().elapsed() >= timeout))
-    }
-
-    fn look_again(&self, shared: &Shared) -> Instant {
-        let soon = Instant::now() + PATIENCE_WHEN_FULL;
-        if self.deciding.get() { soon } else { (self.since() + shared.settings.handshake_timeout).min(soon) }
-    }
-
-    fn since(&self) -> Instant {
-        if self.answering.get() { self.moved.get() } else { self.began.get() }
-    }
-}
-
-/// The socket as hyper sees it.
-struct Watched {
-    stream: Stream,
-    progress: Rc<Progress>,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if !self.progress.answering.get() {
-            // hyper's own answer to what is no request: a bare status. Ours says why.
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(_)) = written {
-            self.progress.moved.set(Instant::now());
-        }
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -51,6 +51,7 @@ mod outbox;
 mod peer;
 mod plain;
 mod preface;
+mod progress;
 mod response;
 mod server;
 mod stats;
@@ -61,7 +62,7 @@ mod tls;
 mod undecided;
 
 pub use config::{Config, OptionInfo};
-pub use error::{Error, SendError};
+pub use error::{DecisionPart, Error, SendError};
 pub use event::{ConnId, Event, EventBody, Request};
 pub use peer::Peer;
 pub use server::{Poller, Server, Wait};

@@ -40,11 +40,14 @@ impl Listener {
     /// Where it really listens, such as `127.0.0.1:8080`, `tls://[::1]:8443` or `unix:/run/chat.sock`.
     pub(crate) fn address(&self) -> String {
         let address = self.socket.local_addr().ok();
-        let text = match (self.socket_address(), address.as_ref().and_then(SockAddr::as_pathname)) {
+        match (self.socket_address(), address.as_ref().and_then(SockAddr::as_pathname)) {
+            (Some(address), _) if self.speaks.tls => format!("tls://{address}"),
             (Some(address), _) => address.to_string(),
-            (None, path) => format!("unix:{}", path.unwrap_or(Path::new("")).display()),
-        };
-        if self.speaks.tls { format!("tls://{text}") } else { text }
+            (None, path) => {
+                let tls = if self.speaks.tls { "?tls" } else { "" };
+                format!("unix:{}{tls}", path.unwrap_or(Path::new("")).display())
+            }
+        }
     }
 
     /// The address if it is one of TCP.
@@ -61,7 +64,10 @@ pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
         let speaks = Speaks { tls: listen.tls, proxy: listen.proxy };
         let add = |(socket, name)| Listener { socket: sys::move_above_select(socket), speaks, _name: name };
         match &listen.place {
-            Place::Tcp(address) => tcp(address, speaks, &mut listeners).map_err(bind)?,
+            Place::Tcp(address) => {
+                let only_v6 = places.iter().any(|other| is_v4_beside(other, address));
+                tcp(address, speaks, only_v6, &mut listeners).map_err(bind)?;
+            }
             Place::Unix(place) => listeners.push(add(unix(place).map_err(bind)?)),
             Place::Inherited(fd) => listeners.push(add((inherited(*fd).map_err(bind)?, None))),
             Place::Systemd => {
@@ -74,8 +80,19 @@ pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
     Ok(listeners)
 }
 
+/// Is this a place of IPv4 with the port of an address?
+fn is_v4_beside(listen: &Listen, address: &str) -> bool {
+    let port = |address: &str| address.rsplit_once(':').map(|(_, port)| port.to_owned());
+    match &listen.place {
+        Place::Tcp(other) => {
+            !other.starts_with('[') && !other.ends_with(":0") && port(other) == port(address)
+        }
+        _ => false,
+    }
+}
+
 /// A name may have several addresses.
-fn tcp(address: &str, speaks: Speaks, listeners: &mut Vec<Listener>) -> io::Result<()> {
+fn tcp(address: &str, speaks: Speaks, only_v6: bool, listeners: &mut Vec<Listener>) -> io::Result<()> {
     let mut port = None;
     for mut resolved in address.to_socket_addrs()? {
         // They have one port, also when the system picks it.
@@ -84,7 +101,7 @@ fn tcp(address: &str, speaks: Speaks, listeners: &mut Vec<Listener>) -> io::Resu
         }
         let taken_by_v4 =
             |l: &Listener| l.socket_address().is_some_and(|l| l.is_ipv4() && l.port() == resolved.port());
-        match listen_on(resolved, listeners.iter().any(taken_by_v4)) {
+        match listen_on(resolved, only_v6 || listeners.iter().any(taken_by_v4)) {
             Ok(socket) => {
                 let listener = Listener { socket: sys::move_above_select(socket), speaks, _name: None };
                 port = listener.socket_address().map(|address| address.port());

@@ -33,21 +33,31 @@ pub(crate) enum Failed {
     Ended(io::Error),
 }
 
+/// What is known of a peer before its first request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    pub(crate) peer: Peer,
+    pub(crate) tls: bool,
+    /// A proxy that was to name its client named none: its headers are then that client's, not its own.
+    pub(crate) is_unnamed: bool,
+}
+
 /// Reads what comes first; says who the peer is.
 pub(crate) async fn read(
     mut socket: Socket,
     peer: Peer,
     speaks: Speaks,
     shared: &Shared,
-) -> Result<(Stream, Peer), Failed> {
-    let mut client = peer;
+) -> Result<(Stream, Caller), Failed> {
+    let mut caller = Caller { peer, tls: speaks.tls, is_unnamed: false };
     if speaks.proxy {
         let trusted = &shared.settings.trusted_proxies;
         if !trusted.is_empty() && !trusted.trusts(&peer) {
             return Err(Failed::Refused(socket, UNTRUSTED));
         }
         match proxied(&mut socket).await.map_err(Failed::Ended)? {
-            Ok(named) => client = named.map_or(peer, Peer::Socket),
+            Ok(Some(named)) => caller.peer = Peer::Socket(named),
+            Ok(None) => caller.is_unnamed = true,
             Err(reason) => {
                 let refusal = Refusal::new(http::StatusCode::BAD_REQUEST, reason);
                 return Err(Failed::Refused(socket, refusal));
@@ -55,14 +65,14 @@ pub(crate) async fn read(
         }
     }
     match shared.tls.as_ref().filter(|_| speaks.tls) {
-        None => Ok((Stream::Plain(socket), client)),
+        None => Ok((Stream::Plain(socket), caller)),
         Some(tls) => {
             if socket.peek_first().await.map_err(Failed::Ended)?.is_some_and(|first| first != TLS_HANDSHAKE) {
                 return Err(Failed::Refused(socket, NO_TLS));
             }
             let stream =
                 TlsAcceptor::from(tls.config()).accept(Metered::new(socket)).await.map_err(Failed::Ended)?;
-            Ok((Stream::Tls(Box::new(stream)), client))
+            Ok((Stream::Tls(Box::new(stream)), caller))
         }
     }
 }

@@ -40,7 +40,7 @@ impl Server {
     /// The threads block all signals. The limit of open files of this process is raised as far as it may go.
     ///
     /// # Errors
-    /// [`Error::Bind`] when an address cannot be had, [`Error::Io`] when the system refuses threads or descriptors.
+    /// [`Error::Config`] when options do not go together or a file of theirs cannot be used, [`Error::Bind`] when an address cannot be had, [`Error::Io`] when the system refuses threads or descriptors.
     pub fn start(config: &Config) -> Result<Server, Error> {
         let settings = config.settings.clone();
         log::set_level(settings.log_level);
@@ -50,6 +50,11 @@ impl Server {
             return Err(Error::Config(format!(
                 "option \"listen\": {listen} needs the options \"tls_cert\" and \"tls_key\""
             )));
+        }
+        if tls.is_some() && settings.listen.iter().all(|listen| !listen.tls) {
+            tracing::warn!(
+                "tls_cert and tls_key are set, but no listener speaks TLS: it takes tls:// or ?tls"
+            );
         }
         let listeners = listen::open(&settings.listen)?;
         let port = listeners.iter().find_map(Listener::socket_address).map_or(0, |address| address.port());
@@ -176,12 +181,12 @@ impl Server {
 
     // ---- handshakes ----
 
-    /// Lets a client in that a [`EventBody::Handshake`] asks for; its open event follows, and from then on it can be
-    /// sent to. `subprotocol` is one that the client offers; without it the option `subprotocols` chooses. `headers`
+    /// Lets a client in that a [`EventBody::Handshake`] asks for. Its open event follows unless it has left meanwhile,
+    /// and from then on it can be sent to. `subprotocol` is one that the client offers; without it the option `subprotocols` chooses. `headers`
     /// go into the answer, such as a cookie.
     ///
     /// # Errors
-    /// [`SendError::Gone`] when it was decided before, the client has left or the time is over;
+    /// [`SendError::Gone`] when it was decided before or the time is over;
     /// [`SendError::Stopped`];
     /// [`SendError::BadDecision`] for a subprotocol that was not offered, or a header that cannot be sent.
     pub fn accept(

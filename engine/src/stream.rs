@@ -86,7 +86,10 @@ impl Stream {
     ) -> io::Result<usize> {
         match self {
             Stream::Plain(socket) => socket.try_write_vectored(slices),
-            Stream::Tls(tls) => at_once(waker, |cx| Pin::new(&mut **tls).poll_write_vectored(cx, slices)),
+            Stream::Tls(tls) => {
+                let Some(waker) = waker else { return Err(io::ErrorKind::WouldBlock.into()) };
+                write_all_slices(tls, &mut Context::from_waker(waker), slices)
+            }
         }
     }
 
@@ -106,6 +109,32 @@ impl Stream {
             Stream::Tls(tls) => tls.get_ref().0.written,
         }
     }
+}
+
+/// TLS takes no more than fits its buffer in one call, also when the socket has taken all of that.
+fn write_all_slices(
+    tls: &mut TlsStream<Metered>,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    let mut slices = slices.to_vec();
+    let mut left = &mut slices[..];
+    let mut written = 0;
+    while left.iter().any(|slice| !slice.is_empty()) {
+        match Pin::new(&mut *tls).poll_write_vectored(cx, left) {
+            Poll::Ready(Ok(taken)) => {
+                written += taken;
+                IoSlice::advance_slices(&mut left, taken);
+            }
+            Poll::Ready(Err(error)) if written == 0 => return Err(error),
+            Poll::Pending if written == 0 => return Err(io::ErrorKind::WouldBlock.into()),
+            Poll::Ready(Err(_)) | Poll::Pending => break,
+        }
+        if tls.get_ref().1.wants_write() {
+            break;
+        }
+    }
+    Ok(written)
 }
 
 fn at_once(
@@ -192,7 +221,13 @@ impl AsyncRead for Metered {
 impl AsyncWrite for Metered {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Metered { socket, written } = self.get_mut();
-        Pin::new(socket).poll_write(cx, bytes).map_ok(|taken| count(written, taken))
+        // tokio's budget is for a task's own work; here one task may write to many sockets.
+        match socket.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Pin::new(socket).poll_write(cx, bytes).map_ok(|taken| count(written, taken))
+            }
+            result => Poll::Ready(result.map(|taken| count(written, taken))),
+        }
     }
 
     fn poll_write_vectored(
@@ -201,7 +236,12 @@ impl AsyncWrite for Metered {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let Metered { socket, written } = self.get_mut();
-        Pin::new(socket).poll_write_vectored(cx, slices).map_ok(|taken| count(written, taken))
+        match socket.try_write_vectored(slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Pin::new(socket).poll_write_vectored(cx, slices).map_ok(|taken| count(written, taken))
+            }
+            result => Poll::Ready(result.map(|taken| count(written, taken))),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

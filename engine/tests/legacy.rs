@@ -154,6 +154,9 @@ fn version_8_is_spoken_where_it_is_allowed() {
     assert!(raw.read_head().starts_with("HTTP/1.1 101 "));
     raw.send(&frame(0x81, b"hello"));
     assert_eq!(raw.read_frame(), (0x81, b"hello".to_vec()));
+    let mut raw = Raw::connect(&host.server);
+    raw.send(handshake("/").replace("Version: 13", "Version: 7").as_bytes());
+    assert!(raw.read_head().to_lowercase().contains("sec-websocket-version: 13, 8\r\n"));
 }
 
 #[test]

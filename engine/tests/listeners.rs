@@ -182,6 +182,34 @@ fn the_proxy_protocol_names_the_client() {
     assert_eq!(poll_peer(&server), Peer::Socket(raw.0.local_addr().unwrap()));
 }
 
+/// The proxy is trusted, but what stands in the request is its client's.
+#[test]
+fn behind_a_proxy_that_names_nobody_headers_are_not_believed() {
+    let server = start(&[("listen", "127.0.0.1:0?proxy"), ("trusted_proxies", "127.0.0.1")]);
+    let forged = handshake("/").replacen("\r\n\r\n", "\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n", 1);
+    let mut open = Vec::new();
+    for header in [&b"PROXY UNKNOWN\r\n"[..], &[V2, b"\x21\0\0\0"].concat()] {
+        let mut raw = Raw::connect(&server);
+        raw.send(header);
+        raw.send(forged.as_bytes());
+        assert!(raw.read_head().starts_with("HTTP/1.1 101 "));
+        assert_eq!(poll_peer(&server), Peer::Socket(raw.0.local_addr().unwrap()));
+        open.push(raw);
+    }
+}
+
+#[test]
+fn every_address_of_both_versions_in_either_order() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for listen in [format!("0.0.0.0:{port},[::]:{port}"), format!("[::]:{port},0.0.0.0:{port}")] {
+        let server = start(&[("listen", &listen)]);
+        for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+            TcpStream::connect(address).unwrap();
+        }
+        assert_eq!(server.addresses().len(), 2);
+    }
+}
+
 #[test]
 fn without_the_header_nobody_gets_in() {
     let server = start(&[("listen", "127.0.0.1:0?proxy"), ("handshake_timeout_ms", "300")]);

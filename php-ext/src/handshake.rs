@@ -6,7 +6,7 @@ use crate::options::type_name;
 use crate::server::{conn_id, current};
 use crate::zend::Slot;
 use ext_php_rs::types::{ArrayKey, Zval};
-use wsengine::SendError;
+use wsengine::{DecisionPart, SendError};
 
 /// `ws_accept(int $conn, ?string $subprotocol = null, array $headers = []): bool`
 pub(crate) fn accept(args: &Args, result: Slot<'_>) -> Outcome {
@@ -15,8 +15,7 @@ pub(crate) fn accept(args: &Args, result: Slot<'_>) -> Outcome {
     let subprotocol = args.bytes_or_null(2)?.map(|bytes| text(2, bytes)).transpose()?;
     let headers = headers(args, 3)?;
     let outcome = current(args)?.server.accept(conn, subprotocol, &borrowed(&headers));
-    let argument = |text: &str| if text.starts_with("header") { 3 } else { 2 };
-    decided(outcome, argument, result)
+    decided(outcome, |part| if part == DecisionPart::Subprotocol { 2 } else { 3 }, result)
 }
 
 /// `ws_reject(int $conn, int $status = 403, string $body = '', array $headers = []): bool`
@@ -30,15 +29,19 @@ pub(crate) fn reject(args: &Args, result: Slot<'_>) -> Outcome {
         return Err(Failure::Value(2, format!("must be a status of HTTP from 300 to 599, {status} given")));
     };
     let outcome = current(args)?.server.reject(conn, number, body, &borrowed(&headers));
-    decided(outcome, |_| 4, result)
+    decided(outcome, |part| if part == DecisionPart::Status { 2 } else { 4 }, result)
 }
 
-/// False: it was decided before, the client has left, or the time is over.
-fn decided(outcome: Result<(), SendError>, argument: impl Fn(&str) -> u32, result: Slot<'_>) -> Outcome {
+/// False: it was decided before, or the time is over. `argument` is the number of the one at fault.
+fn decided(
+    outcome: Result<(), SendError>,
+    argument: impl Fn(DecisionPart) -> u32,
+    result: Slot<'_>,
+) -> Outcome {
     match outcome {
         Ok(()) => result.bool(true),
-        Err(SendError::BadDecision(text)) => {
-            return Err(Failure::Value(argument(&text), format!("cannot be used: {text}")));
+        Err(SendError::BadDecision { part, text }) => {
+            return Err(Failure::Value(argument(part), format!("cannot be used: {text}")));
         }
         Err(_) => result.bool(false),
     }

@@ -26,6 +26,8 @@ const EMPTY: u8 = 0;
 const LEVEL: u32 = 3;
 /// An inflated message of this size keeps its buffer; a smaller one is copied out of the shared one.
 const OWN_BUFFER_BYTES: usize = 16 * 1024;
+/// The shared buffer keeps this much between messages.
+const KEPT_BYTES: usize = 256 * 1024;
 /// The first guess at how long a message is once inflated, as a multiple of its length.
 const USUAL_RATIO: usize = 4;
 
@@ -196,6 +198,7 @@ impl Inbound {
         scratch: &mut Scratch,
     ) -> Result<(), Violation> {
         scratch.buffer.clear();
+        scratch.buffer.shrink_to(KEPT_BYTES);
         let inflater = match self {
             Inbound::InContext(own) => own.get_or_insert_default(),
             _ => {
@@ -224,9 +227,9 @@ impl Scratch {
 }
 
 /// Most bytes of a compressed message on the wire when `max` is the limit for the inflated one: what cannot be
-/// compressed grows by five bytes for each block.
+/// compressed grows, with the smallest compressors of the zlib family by an eighth.
 pub(crate) fn max_wire_bytes(max: usize) -> usize {
-    max.saturating_add(max / 64 + 64)
+    max.saturating_add(max / 8 + 64)
 }
 
 /// Undoes the peer's compression (section 7.2.2).

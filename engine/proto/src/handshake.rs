@@ -29,7 +29,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Where version 8 has the origin (draft-ietf-hybi-thewebsocketprotocol-08, section 5.1).
-pub(crate) const SEC_WEBSOCKET_ORIGIN: HeaderName = HeaderName::from_static("sec-websocket-origin");
+pub const SEC_WEBSOCKET_ORIGIN: HeaderName = HeaderName::from_static("sec-websocket-origin");
 
 /// Who may connect, to what, and how.
 #[derive(Debug, Clone, Default)]
@@ -126,12 +126,14 @@ pub struct Refusal {
     pub status: StatusCode,
     /// Why, in one line for the person who reads it.
     pub reason: &'static str,
+    /// The versions that are spoken here, for a 426 (section 4.4).
+    versions: &'static str,
 }
 
 impl Refusal {
     /// A refusal with this status and line.
     pub const fn new(status: StatusCode, reason: &'static str) -> Self {
-        Refusal { status, reason }
+        Refusal { status, reason, versions: VERSION }
     }
 
     /// The response: the line as text, and the headers that its status asks for.
@@ -145,7 +147,7 @@ impl Refusal {
             StatusCode::UPGRADE_REQUIRED => {
                 headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
                 headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade, close"));
-                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(self.versions));
             }
             StatusCode::METHOD_NOT_ALLOWED => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
@@ -170,10 +172,19 @@ pub fn answer<B>(request: &Request<B>, policy: &Policy) -> Result<Accepted, Refu
         Some(VERSION) => false,
         Some(VERSION_8) if policy.hybi8 => true,
         _ => {
-            return Err(Refusal::new(
-                StatusCode::UPGRADE_REQUIRED,
-                "This server speaks version 13 of the WebSocket protocol (RFC 6455).",
-            ));
+            return Err(match policy.hybi8 {
+                false => Refusal::new(
+                    StatusCode::UPGRADE_REQUIRED,
+                    "This server speaks version 13 of the WebSocket protocol (RFC 6455).",
+                ),
+                true => Refusal {
+                    versions: "13, 8",
+                    ..Refusal::new(
+                        StatusCode::UPGRADE_REQUIRED,
+                        "This server speaks the versions 13 (RFC 6455) and 8 of the WebSocket protocol.",
+                    )
+                },
+            });
         }
     };
     let Some(key) = only(headers, &header::SEC_WEBSOCKET_KEY) else {

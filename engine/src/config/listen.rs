@@ -119,10 +119,8 @@ fn tcp(text: &str) -> Option<String> {
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.tls {
-            f.write_str("tls://")?;
-        }
         match &self.place {
+            Place::Tcp(address) if self.tls => write!(f, "tls://{address}"),
             Place::Tcp(address) => f.write_str(address),
             Place::Unix(unix) => write!(f, "unix:{}", unix.path.display()),
             Place::Inherited(fd) => write!(f, "fd:{fd}"),

@@ -12,13 +12,14 @@ const DAY: u64 = 86_400_000;
 pub(super) const OPTIONS: &[OptionInfo] = &[
     OptionInfo {
         name: "listen",
-        allowed: "host:port, [IPv6]:port, tls://host:port, unix:/path, fd:number or systemd, or several different \
-                  ones separated by commas; port 0 picks a free one",
+        allowed: "host:port, [IPv6]:port, tls://host:port, unix:/path, fd:number or systemd, each with \
+                  ?parameters or without, or several different ones separated by commas; port 0 picks a free one",
         default: "127.0.0.1:8080",
         doc: "Where to listen. The host 0, * or 0.0.0.0 means every IPv4 address of the machine, [::] every \
               address. fd:3 is a listening socket that the process has inherited, systemd means all that systemd \
-              has announced. Parameters follow a question mark and are joined by &: tls and proxy (each connection \
-              begins with a header of the PROXY protocol, version 1 or 2) for any; mode=0660, owner=name and \
+              has announced. Parameters follow a question mark and are joined by &: tls, which like tls:// \
+              needs tls_cert and tls_key, and proxy for any (with proxy each connection begins with a header of the \
+              PROXY protocol, version 1 or 2, from whoever connects or, if trusted_proxies names any, from them only); mode=0660, owner=name and \
               group=name for a unix socket.",
         apply: |s, v| Some(s.listen = listen_places(v)?),
     },
@@ -119,8 +120,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         name: "handshake_timeout_ms",
         allowed: "a whole number of milliseconds from 10 to 600,000",
         default: "10000",
-        doc: "Time from the first packet for TLS, for a request to arrive whole and, with handshake_events, for the \
-              host to decide; then HTTP 408.",
+        doc: "Time for all that comes before a connection opens: TLS, a header of the PROXY protocol, the request and, \
+              with handshake_events, the host's decision. A request or a decision that comes too late gets HTTP 408.",
         apply: |s, v| Some(s.handshake_timeout = millis(v, 10, 600_000)?),
     },
     OptionInfo {
@@ -266,7 +267,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         doc: "permessage-deflate (RFC 7692) for clients that offer it. no_context_takeover compresses each message \
               by itself and costs no memory between messages; context_takeover lets messages refer to earlier ones, \
               which makes them smaller and costs some 300 KiB for a connection that uses it both ways; where \
-              slow_consumer drops messages only the client's may.",
+              slow_consumer drops messages the server's do not refer to each other.",
         apply: |s, v| {
             s.compression = match v {
                 "off" => None,
@@ -298,7 +299,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         allowed: "hybi8 and hixie76 separated by commas, or none",
         default: "none",
         doc: "Drafts that are spoken as well: hybi8 is version 8 (browsers of 2011), hixie76 is draft-76 (those of \
-              2010), text only. Without it such clients get HTTP 426.",
+              2010): text only, and without pings, so that a dead peer is noticed by idle_timeout_ms alone. Without \
+              the option such clients get HTTP 426.",
         apply: |s, v| {
             let names: Vec<&str> = if v == "none" { Vec::new() } else { items(v)?.collect() };
             let known = names.iter().all(|name| matches!(*name, "hybi8" | "hixie76"));

@@ -54,6 +54,7 @@ impl Conn {
         self.protocol.end_of_stream();
         // It would be tried again and again while the connection is held.
         self.outbox.queue = Default::default();
+        self.is_broken = true;
         if !matches!(self.phase, Phase::Live | Phase::Holding { .. }) {
             self.phase = Phase::Over;
         }

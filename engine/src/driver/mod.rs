@@ -35,7 +35,8 @@ const READS_PER_TURN: usize = 4;
 /// most so much that it cannot deliver.
 const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
 
-/// Inflated bytes in a row before other connections have their turn: a kilobyte on the wire may become a megabyte.
+/// Bytes that one read may inflate before other connections have their turn: a kilobyte on the wire may become a
+/// megabyte.
 const INFLATED_PER_TURN: u64 = 1 << 20;
 
 /// The task of the connection in a slot.
@@ -92,6 +93,8 @@ pub(crate) struct Conn {
     /// Bytes that could not be taken yet for want of room in the inbox, or that came with the handshake.
     leftover: Vec<u8>,
     paused: bool,
+    /// The socket does not work any more; what TLS holds back stays there.
+    is_broken: bool,
     /// The host has been given a message, so it may have something to say.
     has_spoken: bool,
     /// The close frame for a breach, held until the host has answered what came before.
@@ -152,6 +155,7 @@ impl Conn {
             encoding,
             leftover: early,
             paused: false,
+            is_broken: false,
             has_spoken: false,
             held: Vec::new(),
             drain_wanted: false,

@@ -3,7 +3,6 @@
 use super::{Conn, Phase};
 use crate::config::SlowConsumer;
 use crate::deliver::{self, Piece};
-use crate::encoding::Encoding;
 use crate::hub::Hub;
 use crate::mailbox::{Commands, Target, What};
 use bytes::Bytes;
@@ -51,7 +50,7 @@ impl Conn {
 
     #[inline]
     fn send_messages(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
-        if !matches!(self.encoding, Encoding::Plain) {
+        if self.encoding.changes(commands, frames, hub.shared.settings.compression_threshold_bytes) {
             return self.send_encoded(hub, commands, frames);
         }
         let bytes: usize = pieces.iter().map(|piece| commands.piece_len(piece)).sum();
@@ -139,7 +138,7 @@ impl Conn {
     /// Does anything wait that the peer should have had?
     #[inline]
     pub(super) fn has_unsent(&self) -> bool {
-        !self.outbox.queue.is_empty() || self.stream.holds_back()
+        !self.outbox.queue.is_empty() || (self.stream.holds_back() && !self.is_broken)
     }
 
     /// Does a frame of `len` bytes fit the queue?
@@ -164,6 +163,7 @@ impl Conn {
         let fits = match policy {
             SlowConsumer::Close => {
                 dropped = self.outbox.queue.drop_messages() + 1;
+                self.encoding.forget_context();
                 hub.link().counters.slow_closed.add(1);
                 self.close(hub, code::TRY_AGAIN, "the connection reads too slowly");
                 false
@@ -231,7 +231,16 @@ impl Conn {
                 }
             }
         }
+        if self.stream.holds_back() {
+            self.holds_back(hub);
+        }
         frames.clear();
+    }
+
+    /// What TLS holds back has its time from now on.
+    fn holds_back(&mut self, hub: &mut Hub) {
+        self.progress = hub.now;
+        self.schedule(hub);
     }
 
     /// Writes from the outbox until it is empty or the socket takes no more; then the socket wakes the task.
@@ -292,8 +301,7 @@ impl Conn {
         counters.messages_out.add(messages as u64);
         counters.bytes_out.add(bytes as u64);
         if self.stream.holds_back() {
-            self.progress = hub.now;
-            self.schedule(hub);
+            self.holds_back(hub);
         }
     }
 }

@@ -13,9 +13,9 @@ mod commands;
 pub(crate) use commands::{Command, Commands, Frame, Stop, Target, What};
 
 use crate::accept::Accepted;
-use crate::error::SendError;
+use crate::error::{DecisionPart, SendError};
 use crate::event::ConnId;
-use crate::undecided::Decision;
+use crate::undecided::{Decision, decision};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -203,15 +203,9 @@ impl Mailbox {
         if let Decision::Accept { subprotocol: Some(chosen), .. } = &decision
             && !offered.contains(chosen)
         {
-            return Err(SendError::BadDecision(match offered.as_slice() {
-                [] => format!("subprotocol \"{chosen}\" was not offered; the client offers none"),
-                offered => {
-                    format!(
-                        "subprotocol \"{chosen}\" was not offered; the client offers {}",
-                        offered.join(", ")
-                    )
-                }
-            }));
+            let offered = if offered.is_empty() { "none".into() } else { offered.join(", ") };
+            let text = format!("subprotocol \"{chosen}\" was not offered; the client offers {offered}");
+            return Err(decision::bad(DecisionPart::Subprotocol, text));
         }
         inner.undecided.remove(&conn);
         inner.commands.decisions.push((conn, decision));

@@ -1,6 +1,6 @@
 //! What the host decides on a handshake, checked before it leaves the host.
 
-use crate::error::SendError;
+use crate::error::{DecisionPart, SendError};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// What the host decides.
@@ -27,9 +27,9 @@ const RESERVED_PREFIX: &str = "sec-websocket-";
 pub(crate) fn headers(given: &[(&str, &str)]) -> Result<HeaderMap, SendError> {
     let mut headers = HeaderMap::with_capacity(given.len());
     for (name, value) in given {
-        let bad = |why: &str| SendError::BadDecision(format!("header {name:?}: {why}"));
+        let bad = |why: &str| bad(DecisionPart::Headers, format!("header {name:?}: {why}"));
         let name = HeaderName::try_from(*name)
-            .map_err(|_| bad("the name is not one of HTTP: letters, digits and - are"))?;
+            .map_err(|_| bad("the name is not a token of HTTP, such as Set-Cookie"))?;
         if RESERVED.contains(&name) || name.as_str().starts_with(RESERVED_PREFIX) {
             return Err(bad("it is for the engine to set"));
         }
@@ -44,11 +44,15 @@ pub(crate) fn headers(given: &[(&str, &str)]) -> Result<HeaderMap, SendError> {
 pub(crate) fn status(status: u16) -> Result<StatusCode, SendError> {
     StatusCode::from_u16(status).ok().filter(|status| (300..600).contains(&status.as_u16())).ok_or_else(
         || {
-            SendError::BadDecision(format!(
-                "a handshake cannot be rejected with status {status}; allowed are 300 to 599"
-            ))
+            let text = format!("a handshake cannot be rejected with status {status}; allowed are 300 to 599");
+            bad(DecisionPart::Status, text)
         },
     )
+}
+
+/// A decision that cannot be carried out.
+pub(crate) fn bad(part: DecisionPart, text: String) -> SendError {
+    SendError::BadDecision { part, text }
 }
 
 #[cfg(test)]
@@ -58,10 +62,7 @@ mod tests {
     #[test]
     fn headers_that_cannot_be_sent_are_named() {
         let text = |name, value| headers(&[(name, value)]).unwrap_err().to_string();
-        assert_eq!(
-            text("a b", "x"),
-            "header \"a b\": the name is not one of HTTP: letters, digits and - are"
-        );
+        assert_eq!(text("a b", "x"), "header \"a b\": the name is not a token of HTTP, such as Set-Cookie");
         assert_eq!(
             text("Sec-WebSocket-Accept", "x"),
             "header \"Sec-WebSocket-Accept\": it is for the engine to set"

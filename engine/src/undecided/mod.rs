@@ -56,7 +56,7 @@ pub(crate) async fn ask(request: Request, deadline: Instant) -> Result<(Reserved
 impl Hub {
     /// Reserves a slot and tells the host. None: too many are undecided, or there is no slot.
     fn ask(&mut self, request: Request, decision: oneshot::Sender<Decision>) -> Option<ConnId> {
-        if self.undecided.len() >= self.shared.max_undecided() {
+        if self.stopping.is_some() || self.undecided.len() >= self.shared.max_undecided() {
             return None;
         }
         let id = self.reserve()?;
