@@ -28,8 +28,9 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// The host is woken after so many reads with events, or before the thread parks, whichever is first: one
 /// wake-up, poll and reply for many messages.
 const READS_PER_WAKE: u32 = 64;
-/// A thread with so much to do that it never parks looks into its mailbox every so many tasks.
+/// A thread with so much to do that it never parks looks into its mailbox every so many tasks, or bytes.
 const POLLS_PER_LOOK: u32 = 64;
+const BYTES_PER_LOOK: usize = 256 * 1024;
 /// After so many handshakes, when they are over, what the allocator holds of them is given back.
 const HANDSHAKES_PER_TRIM: u32 = 256;
 const TRIM_AFTER: Duration = Duration::from_secs(1);
@@ -74,6 +75,8 @@ pub(crate) struct Hub {
     pub(crate) undecided: HashMap<ConnId, oneshot::Sender<Decision>>,
     unannounced: u32,
     polls: u32,
+    /// Bytes read since the last look into the mailbox.
+    read_since_look: usize,
     handshakes: HashMap<u64, AbortHandle>,
     handshake_serial: u64,
     handshakes_since_trim: u32,
@@ -110,6 +113,7 @@ impl Hub {
             undecided: HashMap::new(),
             unannounced: 0,
             polls: 0,
+            read_since_look: 0,
             handshakes: HashMap::new(),
             handshake_serial: 0,
             handshakes_since_trim: 0,
@@ -270,11 +274,18 @@ impl Hub {
     #[inline]
     pub(crate) fn polled(&mut self) {
         self.polls = self.polls.wrapping_add(1);
-        if self.polls.is_multiple_of(POLLS_PER_LOOK) {
+        if self.polls.is_multiple_of(POLLS_PER_LOOK) || self.read_since_look >= BYTES_PER_LOOK {
+            self.read_since_look = 0;
             self.now = self.shared.now();
             self.run_commands();
             self.notify();
         }
+    }
+
+    /// A task has read so many bytes.
+    #[inline]
+    pub(crate) fn worked(&mut self, bytes: usize) {
+        self.read_since_look += bytes;
     }
 
     /// The last thing before the thread sleeps.

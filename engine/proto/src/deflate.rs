@@ -28,6 +28,10 @@ const LEVEL: u32 = 3;
 const OWN_BUFFER_BYTES: usize = 16 * 1024;
 /// The shared buffer keeps this much between messages.
 const KEPT_BYTES: usize = 256 * 1024;
+/// Payload is inflated in pieces of so many bytes, with a look at what came out of them: a megabyte of empty blocks is
+/// forty milliseconds of work for nothing. A sender that flushes each byte sends six for it.
+const PIECE_BYTES: usize = 16 * 1024;
+const MOST_WIRE_BYTES_PER_BYTE: usize = 16;
 /// The first guess at how long a message is once inflated, as a multiple of its length.
 const USUAL_RATIO: usize = 4;
 
@@ -251,10 +255,19 @@ impl Inflater {
     /// Appends the message to `out`, which never gets beyond `max` bytes and one.
     ///
     /// # Errors
-    /// [`Violation::MessageTooBig`] beyond `max`, [`Violation::NotDeflate`] for what cannot be inflated.
+    /// [`Violation::MessageTooBig`] beyond `max`, [`Violation::NotDeflate`] for what cannot be inflated,
+    /// [`Violation::EmptyBlocks`] for what is work and no message.
     pub fn inflate(&mut self, payload: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Violation> {
         // A last block may end the stream within the message (section 7.2.3.4); what follows is a stream anew.
-        let ended = self.feed(payload, max, out)?;
+        let mut ended = false;
+        let (begin, mut wire) = (out.len(), 0);
+        for piece in payload.chunks(PIECE_BYTES) {
+            ended = self.feed(piece, max, out)?;
+            wire += piece.len();
+            if wire > PIECE_BYTES + (out.len() - begin) * MOST_WIRE_BYTES_PER_BYTE {
+                return Err(Violation::EmptyBlocks);
+            }
+        }
         let len = out.len();
         if !ended {
             self.feed(&TAIL, max, out)?;
@@ -468,6 +481,26 @@ mod tests {
         assert_eq!(inflate(&mut inflater, &bomb, (10 << 20) - 1), Err(Violation::MessageTooBig));
         inflater.reset();
         assert_eq!(inflate(&mut inflater, &bomb, 10 << 20).unwrap().len(), 10 << 20);
+    }
+
+    #[test]
+    fn a_megabyte_of_empty_blocks_is_refused_at_its_beginning() {
+        // An empty block with fixed codes is ten bits: one that is not the last, codes 01, and its end.
+        let empty: Vec<u8> =
+            [0b0000_0010u8, 0b0000_1000, 0b0010_0000, 0b1000_0000, 0b0000_0000].repeat(200_000);
+        let mut inflater = Inflater::default();
+        assert_eq!(inflate(&mut inflater, &empty, 1 << 20), Err(Violation::EmptyBlocks));
+        assert!(inflater.0.total_in() <= 2 * PIECE_BYTES as u64, "{}", inflater.0.total_in());
+        let flushed: Vec<u8> = {
+            let mut deflate = Compress::new(Compression::new(1), false);
+            let mut out = Vec::with_capacity(1 << 20);
+            for _ in 0..50_000 {
+                deflate.compress_vec(b"a", &mut out, FlushCompress::Sync).unwrap();
+            }
+            out
+        };
+        let flushed = flushed.strip_suffix(&TAIL).unwrap();
+        assert_eq!(inflate(&mut Inflater::default(), flushed, 1 << 20).unwrap().len(), 50_000);
     }
 
     #[test]

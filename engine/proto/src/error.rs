@@ -30,6 +30,8 @@ pub enum Violation {
     NotUtf8,
     /// A compressed message that cannot be inflated (RFC 7692, section 7.2.2).
     NotDeflate,
+    /// A compressed message of hardly anything but empty blocks: work for the receiver, and no message.
+    EmptyBlocks,
     /// A message over `max_message_bytes`, also when it is that large only once it is inflated.
     MessageTooBig,
     /// A message of more than `max_fragments` fragments.
@@ -46,7 +48,7 @@ impl Violation {
         match self {
             Violation::NotUtf8 | Violation::NotDeflate => code::INVALID_PAYLOAD,
             Violation::MessageTooBig => code::TOO_BIG,
-            Violation::TooManyFragments | Violation::ControlFlood => code::POLICY,
+            Violation::TooManyFragments | Violation::ControlFlood | Violation::EmptyBlocks => code::POLICY,
             _ => code::PROTOCOL_ERROR,
         }
     }
@@ -54,7 +56,7 @@ impl Violation {
     /// The sentence that goes with the code: the close frame's reason, at most 123 bytes.
     pub fn reason(self) -> &'static str {
         match self {
-            Violation::ReservedBits => "reserved bit set without an extension",
+            Violation::ReservedBits => "reserved bit set where no extension has it",
             Violation::ReservedOpcode(_) => "reserved opcode",
             Violation::Unmasked => "frames from a client must be masked",
             Violation::LengthEncoding => "payload length not in its shortest form",
@@ -66,6 +68,7 @@ impl Violation {
             Violation::CloseCode(_) => "close code that must not be sent",
             Violation::NotUtf8 => "text is not valid UTF-8",
             Violation::NotDeflate => "compressed message cannot be inflated",
+            Violation::EmptyBlocks => "compressed message of empty blocks",
             Violation::MessageTooBig => "message is larger than allowed",
             Violation::TooManyFragments => "message has more fragments than allowed",
             Violation::ControlFlood => "too many control frames",

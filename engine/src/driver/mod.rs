@@ -20,7 +20,7 @@ use crate::mailbox::Waiting;
 use crate::stream::Stream;
 use crate::timers::Tick;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::MutexGuard;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -29,8 +29,9 @@ use wsengine_proto::close::code;
 use wsengine_proto::hixie76::Hixie76;
 use wsengine_proto::{Connection, Kind, Limits, Payload, Protocol, Sink, State};
 
-/// Reads in a row before other connections have their turn.
+/// Reads in a row before other connections have their turn, and bytes after which there is no further one.
 const READS_PER_TURN: usize = 4;
+const BYTES_PER_TURN: usize = 128 * 1024;
 /// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
 /// most so much that it cannot deliver.
 const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
@@ -38,6 +39,9 @@ const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
 /// Bytes that one read may inflate before other connections have their turn: a kilobyte on the wire may become a
 /// megabyte.
 const INFLATED_PER_TURN: u64 = 1 << 20;
+
+/// Compressed bytes cost many times the work of others.
+const READ_BYTES_TO_INFLATE: usize = 32 * 1024;
 
 /// The task of the connection in a slot.
 pub(crate) struct Driver(pub(crate) u32);
@@ -177,11 +181,13 @@ impl Conn {
             let mut early = std::mem::take(&mut self.leftover);
             self.receive(hub, &mut early);
         }
+        let mut left = BYTES_PER_TURN;
         for _ in 0..READS_PER_TURN {
             self.notice_end(hub);
             let step = match self.phase {
                 Phase::Live if self.paused || !self.leftover.is_empty() => Poll::Pending,
-                Phase::Live => self.read(hub, cx),
+                Phase::Live if left == 0 => break,
+                Phase::Live => self.read(hub, cx, &mut left),
                 Phase::Holding { .. } => Poll::Pending,
                 Phase::Flushing { .. } => self.shut(hub, cx),
                 Phase::Lingering { .. } => self.linger(hub, cx),
@@ -197,19 +203,26 @@ impl Conn {
                 return Poll::Pending;
             }
         }
-        cx.waker().wake_by_ref();
+        // Not at once: a task that wakes itself would keep the runtime from looking at the other sockets.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
         Poll::Pending
     }
 
     /// One read into the buffer that all connections of the thread share.
-    fn read(&mut self, hub: &mut Hub, cx: &mut Context<'_>) -> Poll<()> {
+    fn read(&mut self, hub: &mut Hub, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
         let mut buffer = std::mem::take(&mut hub.read_buffer);
         let window = if hub.is_paused() { READ_BYTES_WHEN_FULL } else { buffer.len() };
+        let window = if self.inflates() { window.min(READ_BYTES_TO_INFLATE) } else { window };
         let mut read = ReadBuf::new(buffer.get_mut(..window).unwrap_or_default());
         let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut read);
         match &outcome {
             Poll::Pending => {}
-            Poll::Ready(Ok(())) if !read.filled().is_empty() => self.receive(hub, read.filled_mut()),
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => {
+                let filled = read.filled().len();
+                *left = left.saturating_sub(filled);
+                hub.worked(filled);
+                self.receive(hub, read.filled_mut());
+            }
             Poll::Ready(_) => self.protocol.end_of_stream(),
         }
         hub.read_buffer = buffer;
