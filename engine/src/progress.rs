@@ -18,6 +18,9 @@ use tokio::time::{Instant, sleep_until};
 /// do not get on have so long instead of the option `handshake_timeout_ms`: a thousand silent sockets keep nobody
 /// out for longer than that, and a burst of handshakes just queues.
 const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
+/// While the host decides hyper reads nothing: so often we look whether the peer is still there.
+const LOOK_WHILE_DECIDING: Duration = Duration::from_millis(250);
+
 /// One of [`Shared::max_sockets`], until it is dropped.
 pub(crate) struct Counted(Arc<Shared>);
 
@@ -44,6 +47,8 @@ pub(crate) struct Progress {
     pub(crate) answering: Cell<bool>,
     /// The host is asked, which has a deadline of its own.
     pub(crate) deciding: Cell<bool>,
+    /// The peer left meanwhile.
+    gone: Cell<bool>,
 }
 
 impl Progress {
@@ -54,6 +59,7 @@ impl Progress {
             moved: Cell::new(now),
             answering: Cell::new(false),
             deciding: Cell::new(false),
+            gone: Cell::new(false),
         }
     }
 
@@ -85,7 +91,7 @@ impl Progress {
 
     fn is_too_slow(&self, shared: &Shared) -> bool {
         if self.deciding.get() {
-            return false;
+            return self.gone.get();
         }
         let timeout = shared.settings.handshake_timeout;
         let full = shared.handshakes.load(Ordering::Relaxed) >= shared.max_sockets;
@@ -96,8 +102,13 @@ impl Progress {
     }
 
     fn look_again(&self, shared: &Shared) -> Instant {
-        let soon = Instant::now() + PATIENCE_WHEN_FULL;
-        if self.deciding.get() { soon } else { (self.since() + shared.settings.handshake_timeout).min(soon) }
+        match self.deciding.get() {
+            true => Instant::now() + LOOK_WHILE_DECIDING,
+            false => {
+                let soon = Instant::now() + PATIENCE_WHEN_FULL;
+                (self.since() + shared.settings.handshake_timeout).min(soon)
+            }
+        }
     }
 
     fn since(&self) -> Instant {
@@ -135,6 +146,10 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes whenever it is polled, and a look polls it.
+        if self.progress.deciding.get() && self.stream.has_hung_up() {
+            self.progress.gone.set(true);
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -1,7 +1,9 @@
 //! A stream to a peer: TCP or a unix socket, with TLS or without.
 
+use crate::sys;
 use socket2::{Domain, Socket as Unregistered};
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -91,6 +93,18 @@ impl Stream {
                 write_all_slices(tls, &mut Context::from_waker(waker), slices)
             }
         }
+    }
+
+    /// Has the peer closed its side, or is the connection broken? Nothing is read for it.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        let socket = match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &tls.get_ref().0.socket,
+        };
+        sys::has_hung_up(match socket {
+            Socket::Tcp(tcp) => tcp.as_fd(),
+            Socket::Unix(unix) => unix.as_fd(),
+        })
     }
 
     /// Has something been taken that is still on its way to the socket?

@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::ptr;
 use std::time::Duration;
@@ -185,6 +185,13 @@ fn look_up(name: &str, what: &str, by_name: impl FnOnce(&CStr, &mut [u8]) -> Opt
     }
     let found = CString::new(name).ok().and_then(|name| by_name(&name, &mut vec![0; ENTRY_BYTES]));
     found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no {what} {name:?}")))
+}
+
+/// Has the peer of a socket closed its side, or is the connection broken?
+pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: one pollfd that lives through the call, of a descriptor that is open; it does not wait.
+    unsafe { libc::poll(&mut poll, 1, 0) > 0 }
 }
 
 /// Raises this process's limit of open files as far as it may go, and says what it is then.

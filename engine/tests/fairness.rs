@@ -20,7 +20,9 @@ fn a_flood_of_large_messages_delays_nobody() {
     let mut writer = flooder.try_clone().unwrap();
     let writing = {
         let (over, message) = (over.clone(), frame(0x82, &vec![7; 1 << 20]));
-        std::thread::spawn(move || while !over.load(Ordering::Relaxed) && writer.write_all(&message).is_ok() {})
+        std::thread::spawn(
+            move || while !over.load(Ordering::Relaxed) && writer.write_all(&message).is_ok() {},
+        )
     };
     let mut reader = flooder.try_clone().unwrap();
     let reading = std::thread::spawn(move || {

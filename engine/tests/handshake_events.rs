@@ -103,6 +103,19 @@ fn a_host_that_does_not_decide_hurts_nobody_else() {
 }
 
 #[test]
+fn a_client_that_leaves_while_it_is_undecided_gives_its_place_back() {
+    let server = server(&[("max_connections", "1")]);
+    let (raw, conn) = ask(&server, "");
+    drop(raw);
+    eventually("it is forgotten", || server.stats().handshakes == 0);
+    assert_eq!(server.accept(conn, None, &[]), Err(SendError::Gone));
+    let (mut raw, conn) = ask(&server, "");
+    server.accept(conn, None, &[]).unwrap();
+    assert!(raw.read_head().starts_with("HTTP/1.1 101 "));
+    assert_eq!(poll_open(&server), conn);
+}
+
+#[test]
 fn the_undecided_are_bounded_in_number() {
     let server = server(&[("io_threads", "1")]);
     let mut asking: Vec<Raw> = (0..600).map(|_| Raw::connect(&server)).collect();

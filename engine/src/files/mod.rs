@@ -30,13 +30,13 @@ pub(crate) async fn serve(request: http::Request<Incoming>, root: &Path) -> Resp
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let Some(uri) = path::canonical(&head.uri) else { return refused(&NO_SUCH_FILE) };
+    let Some(uri) = path::canonical(&head.uri) else { return missing() };
     let path = uri.path().to_owned();
     head.uri = uri;
     match answer(head, root).await {
-        Ok(response) if response.status() == StatusCode::NOT_FOUND => refused(&NO_SUCH_FILE),
+        Ok(response) if response.status() == StatusCode::NOT_FOUND => missing(),
         Ok(response) => with_our_headers(response, &path),
-        Err(error) if is_about_the_path(&error) => refused(&NO_SUCH_FILE),
+        Err(error) if is_about_the_path(&error) => missing(),
         Err(error) => {
             tracing::warn!(%error, "a file cannot be served");
             refused(&UNREADABLE)
@@ -70,6 +70,13 @@ fn with_our_headers(mut response: Response, path: &str) -> Response {
         }
         _ => {}
     }
+    response
+}
+
+/// A page may want other files on the same connection.
+fn missing() -> Response {
+    let mut response = refused(&NO_SUCH_FILE);
+    response.headers_mut().remove(header::CONNECTION);
     response
 }
 
