@@ -5,11 +5,12 @@ use crate::config::SlowConsumer;
 use crate::deliver::{self, Piece};
 use crate::hub::Hub;
 use crate::mailbox::{Commands, Target, What};
+use crate::stream::Stream;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tokio::io::AsyncWrite;
 use wsengine_proto::State;
 use wsengine_proto::close::code;
@@ -54,15 +55,11 @@ impl Conn {
             return self.send_encoded(hub, commands, frames);
         }
         let bytes: usize = pieces.iter().map(|piece| commands.piece_len(piece)).sum();
-        let mut written = 0;
-        if !self.has_unsent() {
-            match deliver::write(&mut self.stream, self.waker.as_ref(), commands, pieces) {
-                Ok(taken) if taken == bytes => return self.count_sent(hub, frames.len(), bytes),
-                Ok(taken) => written = taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return self.broken(),
-            }
-            self.progress = hub.now;
+        let write =
+            |stream: &mut Stream, waker: Option<&Waker>| deliver::write(stream, waker, commands, pieces);
+        let Some(written) = self.write_now(write) else { return };
+        if written == bytes {
+            return self.count_sent(hub, frames.len(), bytes);
         }
         let frames = frames.iter().filter_map(|&frame| commands.list.get(frame as usize));
         let frames = frames.map(|command| {
@@ -87,18 +84,33 @@ impl Conn {
             }
         }
         let bytes: usize = encoded.iter().map(Bytes::len).sum();
-        let mut written = 0;
-        if !self.has_unsent() {
-            match deliver::write_frames(&mut self.stream, self.waker.as_ref(), &encoded) {
-                Ok(taken) if taken == bytes => return self.count_sent(hub, encoded.len(), bytes),
-                Ok(taken) => written = taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return self.broken(),
-            }
-            self.progress = hub.now;
+        let write =
+            |stream: &mut Stream, waker: Option<&Waker>| deliver::write_frames(stream, waker, &encoded);
+        let Some(written) = self.write_now(write) else { return };
+        if written == bytes {
+            return self.count_sent(hub, encoded.len(), bytes);
         }
         let frames = targets.into_iter().zip(encoded).map(|(target, frame)| (target, frame.len(), || frame));
         self.queue_messages(hub, frames, written);
+    }
+
+    /// Writes unless something waits already, and says how many bytes the socket took. None: it is broken.
+    #[inline]
+    fn write_now(
+        &mut self,
+        write: impl FnOnce(&mut Stream, Option<&Waker>) -> io::Result<usize>,
+    ) -> Option<usize> {
+        if self.has_unsent() {
+            return Some(0);
+        }
+        match write(&mut self.stream, self.waker.as_ref()) {
+            Ok(taken) => Some(taken),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
+            Err(_) => {
+                self.broken();
+                None
+            }
+        }
     }
 
     /// Puts what the socket has not taken into the outbox: `written` bytes of these frames are on their way. Each
@@ -110,6 +122,9 @@ impl Conn {
         frames: impl Iterator<Item = (Target, usize, F)>,
         mut written: usize,
     ) {
+        if self.outbox.queue.is_empty() {
+            self.progress = hub.now;
+        }
         let (mut messages, mut bytes) = (0, 0);
         for (target, len, frame) in frames {
             if written >= len {
