@@ -14,9 +14,6 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::{Instant, sleep_until};
 
-/// The sockets are looked at after so many tasks, also when there is always another one to run: a task may work for a
-/// millisecond.
-const TASKS_PER_LOOK: u32 = 16;
 /// Threads for reading files; they end when there is nothing to do.
 const FILE_THREADS: usize = 2;
 /// How long a stop waits for a read from a file.
@@ -31,7 +28,6 @@ pub(crate) fn run(
 ) {
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .event_interval(TASKS_PER_LOOK)
         .max_blocking_threads(FILE_THREADS)
         .thread_name("wsengine-files")
         .on_thread_park(|| hub::with(Hub::before_park).unwrap_or(()))
