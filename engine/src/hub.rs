@@ -75,7 +75,7 @@ pub(crate) struct Hub {
     pub(crate) undecided: HashMap<ConnId, oneshot::Sender<Decision>>,
     unannounced: u32,
     polls: u32,
-    /// Bytes read since the last look into the mailbox.
+    /// Bytes read or inflated since the last look into the mailbox.
     read_since_look: usize,
     handshakes: HashMap<u64, AbortHandle>,
     handshake_serial: u64,
@@ -282,7 +282,7 @@ impl Hub {
         }
     }
 
-    /// A task has read so many bytes.
+    /// A task has read so many bytes, or inflated them.
     #[inline]
     pub(crate) fn worked(&mut self, bytes: usize) {
         self.read_since_look += bytes;

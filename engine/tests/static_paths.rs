@@ -54,7 +54,7 @@ fn a_symlink_is_followed_within_the_root_only() {
     site.link("sub/around", "../../public/sub");
     site.link("absolute.txt", site.0.join("secret.txt").to_str().unwrap());
     site.link("system", "/etc");
-    site.link("process", "/proc/self");
+    site.link("procfs", "/proc/self");
     site.link("loop", "loop");
     site.link("dangling", "nothing");
     let server = start(&[("static_root", &site.root())]);
@@ -71,9 +71,9 @@ fn a_symlink_is_followed_within_the_root_only() {
         "/system",
         "/system/",
         "/system/passwd",
-        "/process/environ",
-        "/process/fd/0",
-        "/process/root/etc/passwd",
+        "/procfs/environ",
+        "/procfs/fd/0",
+        "/procfs/root/etc/passwd",
         "/loop",
         "/dangling",
     ] {

@@ -185,8 +185,8 @@ impl Conn {
         for _ in 0..READS_PER_TURN {
             self.notice_end(hub);
             let step = match self.phase {
-                Phase::Live if self.paused || !self.leftover.is_empty() => Poll::Pending,
-                Phase::Live if left == 0 => break,
+                Phase::Live if self.paused => Poll::Pending,
+                Phase::Live if left == 0 || !self.leftover.is_empty() => break,
                 Phase::Live => self.read(hub, cx, &mut left),
                 Phase::Holding { .. } => Poll::Pending,
                 Phase::Flushing { .. } => self.shut(hub, cx),
@@ -220,7 +220,6 @@ impl Conn {
             Poll::Ready(Ok(())) if !read.filled().is_empty() => {
                 let filled = read.filled().len();
                 *left = left.saturating_sub(filled);
-                hub.worked(filled);
                 self.receive(hub, read.filled_mut());
             }
             Poll::Ready(_) => self.protocol.end_of_stream(),
@@ -258,11 +257,11 @@ impl Conn {
             link.counters.bytes_in.add(payload);
             hub.announce();
         }
+        hub.worked(bytes.len().max(payload as usize));
         if progress.blocked {
             self.leftover = bytes.get(progress.consumed..).unwrap_or_default().to_vec();
-            if payload >= most {
-                self.wake();
-            } else {
+            // Where it inflated enough for one turn it goes on by itself.
+            if payload < most {
                 self.paused = true;
                 hub.pause(self.id.slot());
                 // The host may be asleep with a full inbox that it was never told of.
