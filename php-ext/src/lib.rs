@@ -9,6 +9,7 @@ mod exception;
 mod fork;
 mod functions;
 mod handshake;
+mod ini;
 mod log;
 mod options;
 mod server;
@@ -26,16 +27,24 @@ pub fn module(module: ModuleBuilder) -> ModuleBuilder {
     functions::add(module)
         .name("wsengine")
         .version(env!("CARGO_PKG_VERSION"))
+        .shutdown_function(shutdown)
         .request_shutdown_function(request_shutdown)
         .info_function(info)
 }
 
 /// Once for the process.
-fn startup(_kind: i32, _module: i32) -> i32 {
+fn startup(_kind: i32, module: i32) -> i32 {
     log::print_panics();
+    ini::register(module);
     exception::register();
     event::register();
     zend::accept_array_or_string("ws_server_start", 0);
+    0
+}
+
+/// Once, at the end of the process.
+extern "C" fn shutdown(_kind: i32, module: i32) -> i32 {
+    ini::unregister(module);
     0
 }
 
@@ -47,11 +56,14 @@ extern "C" fn request_shutdown(_kind: i32, _module: i32) -> i32 {
 }
 
 /// For phpinfo() and `php --ri wsengine`.
-extern "C" fn info(_module: *mut ModuleEntry) {
+extern "C" fn info(module: *mut ModuleEntry) {
     info_table_start!();
     info_table_header!("WebSocket server", "enabled");
     info_table_row!("Version", env!("CARGO_PKG_VERSION"));
-    info_table_row!("Protocol", "RFC 6455, version 13");
+    info_table_row!("Protocols", "RFC 6455 (version 13); by option version 8 and draft-76");
+    info_table_row!("Compression", "permessage-deflate (RFC 7692)");
+    info_table_row!("TLS", "1.2 and 1.3");
+    info_table_row!("Listeners", "TCP, Unix sockets, inherited sockets; PROXY protocol 1 and 2");
     info_table_row!(
         "Interface",
         if server::may_run_here() { "fit for servers" } else { "not fit for servers" }
@@ -60,4 +72,5 @@ extern "C" fn info(_module: *mut ModuleEntry) {
         info_table_row!(name, value);
     }
     info_table_end!();
+    ini::print(module);
 }

@@ -3,12 +3,13 @@
 
 use crate::args::ArrayOrBytes;
 use crate::exception::Failure;
+use crate::ini;
 use ext_php_rs::types::{ArrayKey, ZendHashTable, Zval};
 use wsengine::Config;
 
 /// Options from the argument of `ws_server_start`: an array of them, or just where to listen.
 pub(crate) fn config(options: Option<ArrayOrBytes<'_>>) -> Result<Config, Failure> {
-    let mut config = Config::new();
+    let mut config = ini::config()?;
     match options {
         None => {}
         Some(ArrayOrBytes::Bytes(listen)) => config.set("listen", text("listen", listen)?)?,
@@ -40,7 +41,8 @@ fn set(config: &mut Config, key: ArrayKey<'_>, value: &Zval) -> Result<(), Failu
     Ok(())
 }
 
-/// The value as the engine's table wants it; None for null, which means the default.
+/// The value as the engine's table wants it; None for null, which means the default, the
+/// administrator's or else the engine's.
 fn value_text(name: &str, value: &Zval) -> Result<Option<String>, Failure> {
     if value.is_null() {
         return Ok(None);
@@ -76,7 +78,7 @@ fn scalar_text(name: &str, value: &Zval) -> Result<Option<String>, Failure> {
     Ok(None)
 }
 
-fn is_switch(name: &str) -> bool {
+pub(crate) fn is_switch(name: &str) -> bool {
     Config::options().iter().any(|option| option.name == name && option.allowed == "on or off")
 }
 
