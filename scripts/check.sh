@@ -48,7 +48,7 @@ layers() {
 }
 
 # Besides the bindings, and tests that look at the process from outside: system calls.
-unsafe_files=(engine/src/sys.rs bench/load/src/sys.rs)
+unsafe_files=(engine/src/sys/mod.rs engine/src/sys/fork.rs bench/load/src/sys.rs)
 
 # The word as code: not in a comment, and not as part of unsafe_code.
 unsafe_code() {

@@ -10,7 +10,8 @@ use crate::listen::{Listener, Speaks};
 use crate::peer::Peer;
 use crate::stream;
 use crate::sys;
-use socket2::Socket;
+use crate::sys::fork::{self, Kept};
+use socket2::{SockAddr, Socket};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,7 +27,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// A socket that was accepted, on its way to the thread that will serve it.
 pub(crate) struct Accepted {
-    pub(crate) socket: Socket,
+    pub(crate) socket: Kept<Socket>,
     pub(crate) peer: Peer,
     pub(crate) speaks: Speaks,
 }
@@ -49,7 +50,7 @@ pub(crate) async fn accept(listener: Listener, shared: Arc<Shared>) {
         }
         // A storm of connections must not keep the thread from all else.
         tokio::task::coop::consume_budget().await;
-        match ready.try_io(|listener| listener.get_ref().socket.accept()) {
+        match ready.try_io(|listener| accept_one(&listener.get_ref().socket)) {
             Err(_would_block) => {}
             Ok(Ok((socket, peer))) => {
                 turn = (turn + 1) % shared.links.len();
@@ -69,10 +70,15 @@ pub(crate) async fn accept(listener: Listener, shared: Arc<Shared>) {
     }
 }
 
+fn accept_one(listener: &Socket) -> io::Result<(Kept<Socket>, SockAddr)> {
+    let _gate = fork::gate();
+    listener.accept().map(|(socket, peer)| (Kept::new(sys::move_above_select(socket)), peer))
+}
+
 /// Starts the task that serves a socket on this thread.
 pub(crate) fn begin(accepted: Accepted, shared: &Arc<Shared>) {
     let Accepted { socket, peer, speaks } = accepted;
-    let Ok(socket) = stream::Socket::register(sys::move_above_select(socket)) else { return };
+    let Ok(socket) = stream::Socket::register(socket) else { return };
     let shared = shared.clone();
     hub::with(|hub| {
         hub.handshake_begins(|serial| {

@@ -102,6 +102,8 @@ pub enum SendError {
     },
     /// The server is stopping or has stopped.
     Stopped,
+    /// This process is a forked child, and the server that it would reach is gone, or serves no children.
+    NoServer,
 }
 
 /// What of a decision on a handshake cannot be carried out.
@@ -130,6 +132,7 @@ impl fmt::Display for SendError {
             }
             SendError::BadClose(text) | SendError::BadDecision { text, .. } => f.write_str(text),
             SendError::Stopped => f.write_str("the server is stopping or has stopped"),
+            SendError::NoServer => f.write_str("the server of the parent process is gone"),
         }
     }
 }

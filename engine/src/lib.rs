@@ -31,6 +31,7 @@
 )]
 
 mod accept;
+mod children;
 mod config;
 mod deliver;
 mod driver;
@@ -47,6 +48,7 @@ mod link;
 mod listen;
 pub mod log;
 mod mailbox;
+mod orders;
 mod outbox;
 mod peer;
 mod plain;

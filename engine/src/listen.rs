@@ -2,7 +2,7 @@
 
 use crate::config::{Listen, Place, UnixPlace};
 use crate::error::Error;
-use crate::sys;
+use crate::sys::{self, fork};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -17,7 +17,7 @@ const FIRST_SYSTEMD_FD: RawFd = 3;
 
 /// A socket that listens.
 pub(crate) struct Listener {
-    pub(crate) socket: Socket,
+    pub(crate) socket: fork::Kept<Socket>,
     pub(crate) speaks: Speaks,
     /// The unix socket's name, which goes with it.
     _name: Option<Name>,
@@ -62,7 +62,7 @@ pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
     for listen in places {
         let bind = |source| Error::Bind { address: listen.to_string(), source };
         let speaks = Speaks { tls: listen.tls, proxy: listen.proxy };
-        let add = |(socket, name)| Listener { socket: sys::move_above_select(socket), speaks, _name: name };
+        let add = |(socket, name)| Listener { socket: keep(socket), speaks, _name: name };
         match &listen.place {
             Place::Tcp(address) => {
                 let only_v6 = places.iter().any(|other| is_v4_beside(other, address));
@@ -78,6 +78,11 @@ pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
         }
     }
     Ok(listeners)
+}
+
+fn keep(socket: Socket) -> fork::Kept<Socket> {
+    let _gate = fork::gate();
+    fork::Kept::new(sys::move_above_select(socket))
 }
 
 /// Is this a place of IPv4 with the port of an address?
@@ -103,7 +108,7 @@ fn tcp(address: &str, speaks: Speaks, only_v6: bool, listeners: &mut Vec<Listene
             |l: &Listener| l.socket_address().is_some_and(|l| l.is_ipv4() && l.port() == resolved.port());
         match listen_on(resolved, only_v6 || listeners.iter().any(taken_by_v4)) {
             Ok(socket) => {
-                let listener = Listener { socket: sys::move_above_select(socket), speaks, _name: None };
+                let listener = Listener { socket: keep(socket), speaks, _name: None };
                 port = listener.socket_address().map(|address| address.port());
                 listeners.push(listener);
             }

@@ -2,8 +2,9 @@
 //!
 //! There is one level and one sink for the process. A Rust program that has set a subscriber keeps it.
 
+use crate::sys::fork;
 use std::fmt::Write as _;
-use std::sync::{Once, PoisonError, RwLock};
+use std::sync::{Once, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -14,12 +15,33 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// the engine.
 pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
 
-static LOG: RwLock<Log> = RwLock::new(Log { level: LevelFilter::WARN, sink: None });
+static FIRST: Log = Log::new();
 static INSTALL: Once = Once::new();
 
+/// Level and sink of one process. A forked child has its own: a thread of its parent may have been logging when it was
+/// forked, and that lock is never let go.
 struct Log {
+    state: RwLock<State>,
+    of_child: OnceLock<Box<Log>>,
+}
+
+struct State {
     level: LevelFilter,
     sink: Option<Sink>,
+}
+
+impl Log {
+    const fn new() -> Self {
+        Log { state: RwLock::new(State { level: LevelFilter::WARN, sink: None }), of_child: OnceLock::new() }
+    }
+
+    fn of_this_process() -> &'static Log {
+        (0..fork::generation()).fold(&FIRST, |log, _| log.of_child.get_or_init(|| Box::new(Log::new())))
+    }
+
+    fn read() -> RwLockReadGuard<'static, State> {
+        Log::of_this_process().state.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Sends the lines of the engine to `sink`; None silences it, which is how it begins.
@@ -36,8 +58,8 @@ pub fn set_level(level: LevelFilter) {
     change(|log| log.level = level);
 }
 
-fn change(change: impl FnOnce(&mut Log)) {
-    change(&mut LOG.write().unwrap_or_else(PoisonError::into_inner));
+fn change(change: impl FnOnce(&mut State)) {
+    change(&mut Log::of_this_process().state.write().unwrap_or_else(PoisonError::into_inner));
     tracing::callsite::rebuild_interest_cache();
 }
 
@@ -51,7 +73,7 @@ impl Subscriber for Lines {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+        let log = Log::read();
         metadata.is_event()
             && metadata.target().starts_with("wsengine")
             && log.sink.is_some()
@@ -61,14 +83,14 @@ impl Subscriber for Lines {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+        let log = Log::read();
         if let Some(sink) = &log.sink {
             sink(*event.metadata().level(), &line.0);
         }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LOG.read().unwrap_or_else(PoisonError::into_inner).level)
+        Some(Log::read().level)
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

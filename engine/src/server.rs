@@ -1,5 +1,6 @@
 //! The host's side: the handle of a running server, and the poller that takes events.
 
+use crate::children::{Children, Request};
 use crate::config::Config;
 use crate::error::{Error, SendError};
 use crate::event::{ConnId, Event, EventBody};
@@ -8,9 +9,9 @@ use crate::io_thread;
 use crate::link::Shared;
 use crate::listen::{self, Listener};
 use crate::log;
-use crate::mailbox::{Frame, Mailbox, Stop};
+use crate::mailbox::Stop;
 use crate::stats::Stats;
-use crate::sys::{self, Waited};
+use crate::sys::{self, Waited, fork};
 use crate::tls::Tls;
 use crate::undecided::{Decision, decision};
 use std::os::fd::{AsRawFd, RawFd};
@@ -25,13 +26,20 @@ use wsengine_proto::{Kind, close};
 /// Every method may be called from any thread at any time; none waits for a socket. Dropping it cuts all
 /// connections and waits for the threads to end, which takes milliseconds.
 ///
-/// After a fork without exec the child must not use it, nor drop it: its threads are not there.
+/// A forked child has none of its threads. There [`Server::send`], [`Server::broadcast`], [`Server::close`] and
+/// [`Server::is_open`] travel to the process that has it, if that has called [`Server::serve_children`] before; they
+/// take as long as it takes to answer. Nothing else may be called there but [`Server::addresses`], [`Server::port`],
+/// [`Server::process`] and [`Server::is_in_child`]; dropping it does nothing.
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<String>,
     port: u16,
     threads: Vec<JoinHandle<()>>,
     poll: Mutex<PollState>,
+    children: Option<Children>,
+    process: u32,
+    /// Of the process that started it.
+    generation: u32,
 }
 
 impl Server {
@@ -56,6 +64,7 @@ impl Server {
                 "tls_cert and tls_key are set, but no listener speaks TLS: it takes tls:// or ?tls"
             );
         }
+        fork::watch();
         let listeners = listen::open(&settings.listen)?;
         let port = listeners.iter().find_map(Listener::socket_address).map_or(0, |address| address.port());
         let io = |what| move |source| Error::Io { what, source };
@@ -66,6 +75,9 @@ impl Server {
             port,
             threads: Vec::new(),
             poll: Mutex::default(),
+            children: None,
+            process: std::process::id(),
+            generation: fork::generation(),
         };
         let mut listeners = Some(listeners);
         for thread in 0..server.shared.links.len() {
@@ -121,6 +133,34 @@ impl Server {
         self.shared.tls.as_ref().ok_or_else(none)?.reload()
     }
 
+    // ---- forked children ----
+
+    /// From now on forked children of this process reach the server, by a thread more.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the system refuses a thread or descriptors.
+    pub fn serve_children(&mut self) -> Result<(), Error> {
+        let io = |source| Error::Io { what: "cannot serve forked children", source };
+        self.children = Some(Children::serve(self.shared.clone()).map_err(io)?);
+        Ok(())
+    }
+
+    /// Is this a forked child of the process that has the server?
+    #[inline]
+    pub fn is_in_child(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    /// The process that has the server.
+    pub fn process(&self) -> u32 {
+        self.process
+    }
+
+    #[cold]
+    fn ask_parent(&self, request: &Request<'_>) -> Result<u64, SendError> {
+        self.children.as_ref().ok_or(SendError::NoServer)?.parent.ask(request)
+    }
+
     // ---- sending ----
 
     /// Queues a message for one connection; `data` is copied. Messages of one thread to one connection keep their
@@ -131,7 +171,10 @@ impl Server {
     #[inline]
     pub fn send(&self, conn: ConnId, kind: Kind, data: &[u8]) -> Result<(), SendError> {
         self.check(kind, data)?;
-        self.mailbox(conn)?.send(conn, &Frame::new(kind, data))
+        if self.is_in_child() {
+            return self.ask_parent(&Request::Send { conn, kind, data }).map(drop);
+        }
+        self.shared.send(conn, kind, data)
     }
 
     /// Queues a message for every open connection but those of `except`, and says for how many. It costs the same
@@ -141,11 +184,11 @@ impl Server {
     /// [`SendError::TooBig`], [`SendError::NotUtf8`], [`SendError::Stopped`].
     pub fn broadcast(&self, kind: Kind, data: &[u8], except: &[ConnId]) -> Result<usize, SendError> {
         self.check(kind, data)?;
-        let frame = Frame::new(kind, data);
-        self.shared.links.iter().enumerate().try_fold(0, |reached, (thread, link)| {
-            let except: Vec<ConnId> = except.iter().filter(|conn| conn.thread() == thread).copied().collect();
-            Ok(reached + link.mailbox.broadcast(&frame, &except)?)
-        })
+        if self.is_in_child() {
+            let reached = self.ask_parent(&Request::Broadcast { kind, data, except })?;
+            return Ok(usize::try_from(reached).unwrap_or(usize::MAX));
+        }
+        self.shared.broadcast(kind, data, except)
     }
 
     /// Starts the closing handshake of a connection after what is queued for it. Its close event follows.
@@ -167,7 +210,10 @@ impl Server {
                 close::MAX_REASON_BYTES
             )));
         }
-        self.mailbox(conn)?.close(conn, code, reason)
+        if self.is_in_child() {
+            return self.ask_parent(&Request::Close { conn, code, reason }).map(drop);
+        }
+        self.shared.close(conn, code, reason)
     }
 
     /// Cuts a connection at once, without a closing handshake, also one that is closing. Its close event follows; the
@@ -176,7 +222,7 @@ impl Server {
     /// # Errors
     /// [`SendError::Gone`].
     pub fn abort(&self, conn: ConnId) -> Result<(), SendError> {
-        self.mailbox(conn)?.abort(conn)
+        self.shared.mailbox(conn)?.abort(conn)
     }
 
     // ---- handshakes ----
@@ -197,7 +243,7 @@ impl Server {
     ) -> Result<(), SendError> {
         let headers = decision::headers(headers)?;
         let subprotocol = subprotocol.map(str::to_owned);
-        self.mailbox(conn)?.decide(conn, Decision::Accept { subprotocol, headers })
+        self.shared.mailbox(conn)?.decide(conn, Decision::Accept { subprotocol, headers })
     }
 
     /// Turns such a client away: with a status of 300 to 599, a text, and headers such as WWW-Authenticate, by which
@@ -214,7 +260,7 @@ impl Server {
     ) -> Result<(), SendError> {
         let status = decision::status(status)?;
         let headers = decision::headers(headers)?;
-        self.mailbox(conn)?.decide(conn, Decision::Reject { status, body: body.to_owned(), headers })
+        self.shared.mailbox(conn)?.decide(conn, Decision::Reject { status, body: body.to_owned(), headers })
     }
 
     #[inline]
@@ -229,17 +275,14 @@ impl Server {
         Ok(())
     }
 
-    #[inline]
-    fn mailbox(&self, conn: ConnId) -> Result<&Mailbox, SendError> {
-        let link = self.shared.links.get(conn.thread());
-        link.map(|link| &link.mailbox).ok_or(SendError::Gone)
-    }
-
     // ---- how things stand ----
 
     /// Can messages be sent to it? False from the call that closes it, or from the end that its peer made.
     pub fn is_open(&self, conn: ConnId) -> bool {
-        self.mailbox(conn).is_ok_and(|mailbox| mailbox.waiting(conn).is_some())
+        if self.is_in_child() {
+            return self.ask_parent(&Request::IsOpen { conn }).is_ok_and(|open| open == 1);
+        }
+        self.shared.is_open(conn)
     }
 
     /// Bytes on the wire that wait to be sent to it.
@@ -247,7 +290,7 @@ impl Server {
     /// # Errors
     /// [`SendError::Gone`].
     pub fn buffered(&self, conn: ConnId) -> Result<usize, SendError> {
-        self.mailbox(conn)?.waiting(conn).map(|waiting| waiting.bytes).ok_or(SendError::Gone)
+        self.shared.mailbox(conn)?.waiting(conn).map(|waiting| waiting.bytes).ok_or(SendError::Gone)
     }
 
     /// The open connections, in no order.
@@ -325,6 +368,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.is_in_child() {
+            std::mem::forget(std::mem::take(&mut self.threads));
+            if let Some(children) = &mut self.children {
+                children.forget();
+            }
+            return;
+        }
+        if let Some(children) = &mut self.children {
+            children.end();
+        }
         if !self.is_stopped() {
             self.stop(Some(Duration::ZERO));
         }

@@ -1,8 +1,10 @@
 //! A stream to a peer: TCP or a unix socket, with TLS or without.
 
-use crate::sys;
+use crate::sys::{self, fork::Kept};
 use socket2::{Domain, Socket as Unregistered};
+use std::convert::identity;
 use std::io::{self, IoSlice};
+use std::ops::DerefMut;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -12,19 +14,19 @@ use tokio_rustls::server::TlsStream;
 
 /// A socket that tokio watches.
 pub(crate) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Tcp(Kept<TcpStream>),
+    Unix(Kept<UnixStream>),
 }
 
 impl Socket {
     /// Has the runtime of this thread watch an accepted socket.
-    pub(crate) fn register(socket: Unregistered) -> io::Result<Self> {
+    pub(crate) fn register(socket: Kept<Unregistered>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         if socket.domain()? == Domain::UNIX {
-            return UnixStream::from_std(socket.into()).map(Socket::Unix);
+            return socket.convert(|unix| UnixStream::from_std(unix.into())).map(Socket::Unix);
         }
         socket.set_tcp_nodelay(true)?;
-        TcpStream::from_std(socket.into()).map(Socket::Tcp)
+        socket.convert(|tcp| TcpStream::from_std(tcp.into())).map(Socket::Tcp)
     }
 
     /// The first byte that is there, which stays there; None where the system cannot look, or at the end.
@@ -164,10 +166,10 @@ fn at_once(
 
 /// The same call for whichever kind it is.
 macro_rules! poll {
-    ($pinned:expr, $kind:ident, [$($variant:ident),+], $inner:ident => $call:expr) => {
+    ($pinned:expr, $kind:ident, [$($variant:ident),+], $through:path, $inner:ident => $call:expr) => {
         match $pinned.get_mut() {
             $($kind::$variant($inner) => {
-                let $inner = Pin::new($inner);
+                let $inner = Pin::new($through($inner));
                 $call
             })+
         }
@@ -175,7 +177,7 @@ macro_rules! poll {
 }
 
 macro_rules! forward {
-    ($kind:ident: $variants:tt) => {
+    ($kind:ident: $variants:tt, $through:path) => {
         impl AsyncRead for $kind {
             #[inline]
             fn poll_read(
@@ -183,7 +185,7 @@ macro_rules! forward {
                 cx: &mut Context<'_>,
                 buffer: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                poll!(self, $kind, $variants, stream => stream.poll_read(cx, buffer))
+                poll!(self, $kind, $variants, $through, stream => stream.poll_read(cx, buffer))
             }
         }
 
@@ -193,7 +195,7 @@ macro_rules! forward {
                 cx: &mut Context<'_>,
                 bytes: &[u8],
             ) -> Poll<io::Result<usize>> {
-                poll!(self, $kind, $variants, stream => stream.poll_write(cx, bytes))
+                poll!(self, $kind, $variants, $through, stream => stream.poll_write(cx, bytes))
             }
 
             fn poll_write_vectored(
@@ -201,7 +203,7 @@ macro_rules! forward {
                 cx: &mut Context<'_>,
                 slices: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                poll!(self, $kind, $variants, stream => stream.poll_write_vectored(cx, slices))
+                poll!(self, $kind, $variants, $through, stream => stream.poll_write_vectored(cx, slices))
             }
 
             fn is_write_vectored(&self) -> bool {
@@ -209,18 +211,18 @@ macro_rules! forward {
             }
 
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                poll!(self, $kind, $variants, stream => stream.poll_flush(cx))
+                poll!(self, $kind, $variants, $through, stream => stream.poll_flush(cx))
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                poll!(self, $kind, $variants, stream => stream.poll_shutdown(cx))
+                poll!(self, $kind, $variants, $through, stream => stream.poll_shutdown(cx))
             }
         }
     };
 }
 
-forward!(Socket: [Tcp, Unix]);
-forward!(Stream: [Plain, Tls]);
+forward!(Socket: [Tcp, Unix], DerefMut::deref_mut);
+forward!(Stream: [Plain, Tls], identity);
 
 impl AsyncRead for Metered {
     fn poll_read(

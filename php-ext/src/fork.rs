@@ -1,16 +1,17 @@
-//! A forked child has the memory of its parent but none of its threads: the parent's server is not in it, and what
-//! would stop or free that server there would disturb the parent. So the child forgets it.
+//! A forked child has the memory of its parent but none of its threads. What it sends travels to the parent's server,
+//! which the engine sees to; here is what it cannot do, and that it is no concern of our signal handlers.
 
+use crate::args::Args;
 use crate::exception::Failure;
-use crate::{server, signal};
+use crate::signal;
 use std::sync::Once;
-use std::sync::atomic::{AtomicI32, Ordering};
+use wsengine::Server;
 
-/// The process whose server this one has forgotten; 0 when it has not.
-static PARENT: AtomicI32 = AtomicI32::new(0);
-
-/// Has every process that is forked from now on forget the server of this one.
+/// Gives every process that is forked from now on its own signals.
 pub(crate) fn watch() {
+    extern "C" fn in_child() {
+        signal::forget();
+    }
     static ONCE: Once = Once::new();
     // SAFETY: the handler keeps to what is allowed in a child with threads in its parent: no locks, no allocation.
     ONCE.call_once(|| unsafe {
@@ -18,26 +19,20 @@ pub(crate) fn watch() {
     });
 }
 
-/// Why there is no server to use, if it is because of a fork.
-pub(crate) fn failure(function: &str) -> Option<Failure> {
-    let parent = PARENT.load(Ordering::Relaxed);
-    (parent != 0).then(|| {
-        let child = std::process::id();
-        Failure::Fork(format!(
-            "{function}(): the server runs in process {parent}, and this is its forked child {child}; use it there, \
-             or start another one here with ws_server_start()"
-        ))
-    })
+/// A function was called that only the server's own process has.
+#[cold]
+pub(crate) fn not_in_child(args: &Args, server: &Server) -> Failure {
+    Failure::Fork(format!(
+        "{}(): the server runs in process {}, and this is its forked child {}, which can only ws_send(), \
+         ws_broadcast(), ws_publish(), ws_close() and ws_is_open(), or start a server of its own",
+        args.function(),
+        server.process(),
+        std::process::id(),
+    ))
 }
 
-/// This process has a server of its own now.
-pub(crate) fn started() {
-    PARENT.store(0, Ordering::Relaxed);
-}
-
-extern "C" fn in_child() {
-    if let Some(parent) = server::forget() {
-        PARENT.store(parent, Ordering::Relaxed);
-        signal::forget();
-    }
+/// The server that a forked child would reach has gone.
+#[cold]
+pub(crate) fn no_server(args: &Args) -> Failure {
+    Failure::Fork(format!("{}(): the server of the parent process is gone", args.function()))
 }

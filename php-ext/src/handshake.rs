@@ -3,7 +3,7 @@
 use crate::args::{Args, Outcome};
 use crate::exception::Failure;
 use crate::options::type_name;
-use crate::server::{conn_id, current};
+use crate::server::{conn_id, own};
 use crate::zend::Slot;
 use ext_php_rs::types::{ArrayKey, Zval};
 use wsengine::{DecisionPart, SendError};
@@ -14,7 +14,7 @@ pub(crate) fn accept(args: &Args, result: Slot<'_>) -> Outcome {
     let conn = conn_id(args.int(1)?);
     let subprotocol = args.bytes_or_null(2)?.map(|bytes| text(2, bytes)).transpose()?;
     let headers = headers(args, 3)?;
-    let outcome = current(args)?.server.accept(conn, subprotocol, &borrowed(&headers));
+    let outcome = own(args)?.server.accept(conn, subprotocol, &borrowed(&headers));
     decided(outcome, |part| if part == DecisionPart::Subprotocol { 2 } else { 3 }, result)
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn reject(args: &Args, result: Slot<'_>) -> Outcome {
     let Some(number) = u16::try_from(status).ok().filter(|status| (300..600).contains(status)) else {
         return Err(Failure::Value(2, format!("must be a status of HTTP from 300 to 599, {status} given")));
     };
-    let outcome = current(args)?.server.reject(conn, number, body, &borrowed(&headers));
+    let outcome = own(args)?.server.reject(conn, number, body, &borrowed(&headers));
     decided(outcome, |part| if part == DecisionPart::Status { 2 } else { 4 }, result)
 }
 

@@ -1,7 +1,6 @@
 //! The engine's log lines on the script's standard error, and panics as one line of it.
 
 use std::ffi::{CStr, c_char};
-use std::io::Write;
 use std::mem::MaybeUninit;
 use std::panic::PanicHookInfo;
 
@@ -22,9 +21,11 @@ pub(crate) fn print_panics() {
 }
 
 fn line(level: &str, text: &str) {
-    // Whole lines in one write, so that threads do not mix theirs. A closed standard error is nobody's fault.
+    // Whole lines in one write, so that threads do not mix theirs. A closed standard error is nobody's fault. Not by
+    // the standard library: a child may be forked while another thread has the lock that it takes.
     let line = format!("[{}] wsengine {level}: {text}\n", time());
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    // SAFETY: bytes that live through the call.
+    unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
 }
 
 /// The local date and time, as `2026-11-21 21:00:00`.

@@ -45,7 +45,7 @@ thread_local! {
     /// and a guard would stay locked.
     static CURRENT: Cell<*const Running> = const { Cell::new(ptr::null()) };
 }
-/// The process that has a server, 0 when there is none. Others than the thread that started it need it.
+/// The process that has a server, 0 when there is none. Other threads than the one that started it need it.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 
 /// `ws_server_start(array|string $options = []): WsEngine\ServerInfo`
@@ -58,14 +58,17 @@ pub(crate) fn start(args: &Args, result: Slot<'_>) -> Outcome {
     wait_until_stopped(LONGEST);
     release();
     log::start();
-    let server = Arc::new(Server::start(&config)?);
+    let mut server = Server::start(&config)?;
+    if zend::function_exists("pcntl_fork") {
+        server.serve_children()?;
+    }
+    let server = Arc::new(server);
     fork::watch();
     let watch = Watch::start(&server).map_err(|error| {
         let errno = error.raw_os_error().unwrap_or(0);
         Failure::Exception(format!("cannot watch for signals: {error}"), errno)
     })?;
-    fork::started();
-    OWNER.store(std::process::id() as i32, Ordering::Release);
+    OWNER.store(process_id(), Ordering::Release);
     let running = Running { server, watch: Cell::new(watch), stopping: Cell::new(false) };
     let running = Box::into_raw(Box::new(running));
     CURRENT.set(running);
@@ -120,7 +123,7 @@ pub(crate) fn send(args: &Args, result: Slot<'_>) -> Outcome {
     match current(args)?.server.send(conn_id(conn), kind, data) {
         Ok(()) => result.bool(true),
         Err(SendError::Gone | SendError::QueueFull | SendError::Stopped) => result.bool(false),
-        Err(error) => return Err(message_failure(2, error)),
+        Err(error) => return Err(message_failure(args, 2, error)),
     }
     Ok(())
 }
@@ -143,7 +146,7 @@ pub(crate) fn broadcast(args: &Args, result: Slot<'_>) -> Outcome {
     match current(args)?.server.broadcast(kind, data, &except) {
         Ok(count) => result.int(count as i64),
         Err(SendError::Stopped) => result.int(0),
-        Err(error) => return Err(message_failure(1, error)),
+        Err(error) => return Err(message_failure(args, 1, error)),
     }
     Ok(())
 }
@@ -169,6 +172,7 @@ pub(crate) fn close(args: &Args, result: Slot<'_>) -> Outcome {
             let text = format!("must be 1000 to 1003, 1007 to 1014 or 3000 to 4999, {code} given");
             return Err(Failure::Value(2, text));
         }
+        Err(SendError::NoServer) => return Err(fork::no_server(args)),
         Err(_) => result.bool(false),
     }
     Ok(())
@@ -185,7 +189,7 @@ pub(crate) fn is_open(args: &Args, result: Slot<'_>) -> Outcome {
 /// `ws_connections(): array`
 pub(crate) fn connections(args: &Args, result: Slot<'_>) -> Outcome {
     args.count(0, 0)?;
-    let connections = current(args)?.server.connections();
+    let connections = own(args)?.server.connections();
     let mut list = List::new(connections.len(), result);
     for conn in connections {
         list.push(|slot| slot.int(conn.as_u64() as i64));
@@ -202,7 +206,7 @@ pub(crate) fn event_stream(args: &Args, result: Slot<'_>) -> Outcome {
     let failed = |error: io::Error| {
         Failure::Exception(format!("cannot make an event stream: {error}"), error.raw_os_error().unwrap_or(0))
     };
-    let fd = watch_readable(current(args)?.server.event_fd()).map_err(failed)?;
+    let fd = watch_readable(own(args)?.server.event_fd()).map_err(failed)?;
     if zend::stream(fd, result) {
         Ok(())
     } else {
@@ -213,7 +217,7 @@ pub(crate) fn event_stream(args: &Args, result: Slot<'_>) -> Outcome {
 /// `ws_stats(): array`
 pub(crate) fn stats(args: &Args, result: Slot<'_>) -> Outcome {
     args.count(0, 0)?;
-    let stats = current(args)?.server.stats();
+    let stats = own(args)?.server.stats();
     let entries = stats.entries();
     zend::map(entries.into_iter().map(|(name, value)| (name, Entry::Int(value as i64))), result);
     Ok(())
@@ -222,7 +226,7 @@ pub(crate) fn stats(args: &Args, result: Slot<'_>) -> Outcome {
 /// `ws_tls_reload(): void`
 pub(crate) fn tls_reload(args: &Args, _result: Slot<'_>) -> Outcome {
     args.count(0, 0)?;
-    Ok(current(args)?.server.tls_reload()?)
+    Ok(own(args)?.server.tls_reload()?)
 }
 
 /// `ws_server_stop(?float $drain = null): void`
@@ -232,14 +236,16 @@ pub(crate) fn stop(args: &Args, _result: Slot<'_>) -> Outcome {
         None => None,
         Some(drain) => Some(timeout(1, drain)?.unwrap_or(LONGEST)),
     };
-    current(args)?.stop(GOING_AWAY, drain);
+    own(args)?.stop(GOING_AWAY, drain);
     Ok(())
 }
 
 /// The script has ended: nothing of its server goes on.
 pub(crate) fn end_of_script() {
     // SAFETY: null or a live server of this thread; nobody else refers to it between two functions.
-    if let Some(running) = unsafe { CURRENT.get().as_ref() } {
+    if let Some(running) = unsafe { CURRENT.get().as_ref() }
+        && !running.server.is_in_child()
+    {
         let code = if zend::exit_status() == 255 { INTERNAL_ERROR } else { GOING_AWAY };
         running.stop(code, Some(DRAIN_AT_END));
         wait_until_stopped(DRAIN_AT_END + GRACE);
@@ -247,18 +253,13 @@ pub(crate) fn end_of_script() {
     release();
 }
 
-/// A forked child has only a copy of the server, without its threads. Gives the parent, if it has a server.
-pub(crate) fn forget() -> Option<i32> {
-    // To free it here would be to join threads that do not exist and to close what the parent still uses.
-    CURRENT.set(ptr::null());
-    let owner = OWNER.swap(0, Ordering::AcqRel);
-    (owner != 0).then_some(owner)
-}
-
 /// What is going on, as rows of a table.
 pub(crate) fn state() -> Vec<(&'static str, String)> {
     // SAFETY: as in `end_of_script`.
     let Some(running) = (unsafe { CURRENT.get().as_ref() }) else { return vec![("Server", "none".into())] };
+    if running.server.is_in_child() {
+        return vec![("Server", format!("in the parent process {}", running.server.process()))];
+    }
     let state = if running.stopping.get() {
         "stopping or stopped".into()
     } else {
@@ -285,13 +286,16 @@ impl Running {
 fn wait_until_stopped(longest: Duration) {
     // SAFETY: as in `end_of_script`.
     let Some(running) = (unsafe { CURRENT.get().as_ref() }) else { return };
+    if running.server.is_in_child() {
+        return;
+    }
     let begin = Instant::now();
     while !running.server.is_stopped() && begin.elapsed() < longest {
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// The server of this thread, for the time of a call.
+/// The server of this thread or of its parent process, for the time of a call.
 #[inline]
 pub(crate) fn current(args: &Args) -> Result<&Running, Failure> {
     // SAFETY: null or a live server. It is freed only by `start` and after the script, and neither runs within
@@ -302,19 +306,21 @@ pub(crate) fn current(args: &Args) -> Result<&Running, Failure> {
     }
 }
 
+/// The server of this process: what a forked child cannot have done by its parent asks for it by this.
+pub(crate) fn own(args: &Args) -> Result<&Running, Failure> {
+    let running = current(args)?;
+    if running.server.is_in_child() { Err(fork::not_in_child(args, &running.server)) } else { Ok(running) }
+}
+
 #[cold]
 fn no_server(function: &str) -> Failure {
-    fork::failure(function).unwrap_or_else(|| {
-        Failure::Exception(
-            format!("{function}(): no server has been started; call ws_server_start() first"),
-            0,
-        )
-    })
+    let text = format!("{function}(): no server has been started; call ws_server_start() first");
+    Failure::Exception(text, 0)
 }
 
 fn poller(args: &Args) -> Result<Poller<'_>, Failure> {
     let busy = || Failure::Exception(format!("{}(): another thread is polling", args.function()), 0);
-    current(args)?.server.poller().ok_or_else(busy)
+    own(args)?.server.poller().ok_or_else(busy)
 }
 
 /// Waits until there are events, or there is nothing more to wait for.
@@ -325,12 +331,13 @@ fn wait(poller: &mut Poller<'_>, timeout: Option<Duration>) {
     }
 }
 
-/// Frees the server of this thread, which stops it at once if it runs.
+/// Frees the server of this thread, which stops it at once if it runs. In a forked child it only forgets it.
 fn release() {
     let running = CURRENT.replace(ptr::null()).cast_mut();
-    if !running.is_null() {
+    // SAFETY: null or a live server, and nobody else has it.
+    if unsafe { running.as_ref() }.is_some_and(|running| !running.server.is_in_child()) {
         OWNER.store(0, Ordering::Release);
-        // SAFETY: from `Box::into_raw`, and nobody else has it.
+        // SAFETY: from `Box::into_raw`.
         drop(unsafe { Box::from_raw(running) });
     }
 }
@@ -357,9 +364,9 @@ fn refuse_other_interfaces() -> Outcome {
 fn refuse_second_server() -> Outcome {
     // SAFETY: as in `end_of_script`.
     let addresses = match unsafe { CURRENT.get().as_ref() } {
-        Some(running) if running.stopping.get() => return Ok(()),
+        Some(running) if running.stopping.get() || running.server.is_in_child() => return Ok(()),
         Some(running) => format!(" on {}", running.server.addresses().join(", ")),
-        None if OWNER.load(Ordering::Acquire) == 0 => return Ok(()),
+        None if OWNER.load(Ordering::Acquire) != process_id() => return Ok(()),
         None => String::new(),
     };
     Err(Failure::Exception(
@@ -369,6 +376,10 @@ fn refuse_second_server() -> Outcome {
         ),
         0,
     ))
+}
+
+pub(crate) fn process_id() -> i32 {
+    std::process::id() as i32
 }
 
 #[inline]
@@ -395,7 +406,7 @@ fn timeout(argument: u32, seconds: f64) -> Result<Option<Duration>, Failure> {
 
 /// A message that no connection could be sent.
 #[cold]
-fn message_failure(argument: u32, error: SendError) -> Failure {
+fn message_failure(args: &Args, argument: u32, error: SendError) -> Failure {
     match error {
         SendError::NotUtf8 => {
             let text = "must be valid UTF-8 for a text message, pass binary: true to send bytes";
@@ -411,6 +422,7 @@ fn message_failure(argument: u32, error: SendError) -> Failure {
             argument,
             "must be a text message, the connection speaks draft-76, which has no binary ones".into(),
         ),
+        SendError::NoServer => fork::no_server(args),
         other => Failure::Exception(other.to_string(), 0),
     }
 }

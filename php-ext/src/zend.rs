@@ -353,6 +353,15 @@ pub(crate) fn accept_array_or_string(function: &str, parameter: usize) {
     }
 }
 
+/// Is there a function of this name?
+pub(crate) fn function_exists(name: &str) -> bool {
+    // SAFETY: the table lives as long as the request; the name is read only.
+    unsafe {
+        let functions = (*ffi::ext_php_rs_executor_globals()).function_table;
+        !ffi::zend_hash_str_find(functions, name.as_ptr().cast(), name.len()).is_null()
+    }
+}
+
 /// Has PHP something to do between two instructions, such as running a signal handler of the script?
 #[inline]
 pub(crate) fn interrupt_pending() -> bool {

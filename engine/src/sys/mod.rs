@@ -1,6 +1,8 @@
 //! The few system calls for which neither std nor tokio has a safe form. The engine's only unsafe code.
 #![allow(unsafe_code)]
 
+pub(crate) mod fork;
+
 use crate::listen::Listener;
 use socket2::Socket;
 use std::ffi::{CStr, CString};
