@@ -21,8 +21,8 @@ packages_for() {
         check) packages_for php ;;
         test)
             packages_for php
-            echo chromium chromium-driver clang curl g++ haproxy nginx node-ws nodejs openssl phpunit
-            echo python3-venv valgrind
+            echo chromium chromium-driver clang curl g++ haproxy libapache2-mod-php nginx node-ws nodejs openssl
+            echo php-fpm php-readline phpunit python3-venv valgrind
             ;;
         fresh) echo curl debootstrap git ;;
         *) die "unknown need '$1' (php, check, test or fresh)" ;;
@@ -66,10 +66,10 @@ install_packages() {
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# Debian makes services of nginx and HAProxy and starts them, nginx on port 80: the tests want only the
+# Debian makes services of nginx, HAProxy and PHP-FPM and starts them, nginx on port 80: the tests want only the
 # programs. Those that were there before are left alone. (101 of policy-rc.d(8) means: do not start.)
 without_services() {
-    local policy=/usr/sbin/policy-rc.d made='' status=0 service
+    local policy=/usr/sbin/policy-rc.d made='' status=0 package
     if [ ! -e $policy ]; then
         made=$policy
         printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$made" >/dev/null
@@ -77,9 +77,10 @@ without_services() {
     fi
     "${sudo[@]}" "$@" || status=$?
     [ -z "$made" ] || "${sudo[@]}" rm "$made"
-    for service in haproxy nginx; do
-        [[ " ${missing[*]} " != *" $service "* ]] || ! command -v systemctl >/dev/null ||
-            "${sudo[@]}" systemctl --quiet disable "$service" 2>/dev/null || true
+    for package in haproxy nginx php-fpm; do
+        [[ " ${missing[*]} " != *" $package "* ]] || ! command -v systemctl >/dev/null ||
+            # The service of php-fpm has PHP's version in its name.
+            "${sudo[@]}" systemctl --quiet disable "${package/php-/php*-}.service" 2>/dev/null || true
     done
     return "$status"
 }

@@ -103,7 +103,7 @@ impl From<SendError> for Failure {
         match error {
             SendError::Gone => Failure::new(WSENGINE_ERR_NOT_CONNECTED),
             SendError::QueueFull => Failure::new(WSENGINE_ERR_WOULD_BLOCK),
-            SendError::Stopped => Failure::new(WSENGINE_ERR_STOPPED),
+            SendError::Stopped | SendError::NoServer => Failure::new(WSENGINE_ERR_STOPPED),
             SendError::NotUtf8 => Failure::saying(
                 WSENGINE_ERR_UTF8,
                 c"text must be valid UTF-8; send other bytes as WSENGINE_BINARY",
