@@ -69,7 +69,7 @@ install_packages() {
 # Debian makes services of nginx, HAProxy and PHP-FPM and starts them, nginx on port 80: the tests want only the
 # programs. Those that were there before are left alone. (101 of policy-rc.d(8) means: do not start.)
 without_services() {
-    local policy=/usr/sbin/policy-rc.d made='' status=0 package
+    local policy=/usr/sbin/policy-rc.d made='' status=0 package service
     if [ ! -e $policy ]; then
         made=$policy
         printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$made" >/dev/null
@@ -78,9 +78,11 @@ without_services() {
     "${sudo[@]}" "$@" || status=$?
     [ -z "$made" ] || "${sudo[@]}" rm "$made"
     for package in haproxy nginx php-fpm; do
-        [[ " ${missing[*]} " != *" $package "* ]] || ! command -v systemctl >/dev/null ||
-            # The service of php-fpm has PHP's version in its name.
-            "${sudo[@]}" systemctl --quiet disable "${package/php-/php*-}.service" 2>/dev/null || true
+        [[ " ${missing[*]} " == *" $package "* ]] && command -v systemctl >/dev/null || continue
+        # The service of php-fpm has PHP's version in its name.
+        for service in /lib/systemd/system/${package/php-/php*-}.service; do
+            "${sudo[@]}" systemctl --quiet disable "${service##*/}" 2>/dev/null || true
+        done
     done
     return "$status"
 }
