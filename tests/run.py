@@ -69,6 +69,7 @@ def all_suites() -> dict[str, Suite]:
         "interfaces": Suite([*unittest, "tests/interfaces"], count_unittest),
         "endurance": Suite([sys.executable, "tests/endurance/run.py"], count_line),
         "browser": Suite([*unittest, "tests/browser"], count_unittest),
+        "legacy": Suite([str(PYTHON), *unittest[1:], "tests/legacy"], count_unittest),
         "interop": Suite([str(PYTHON), *unittest[1:], "tests/interop"], count_unittest),
         "proxy": Suite([str(PYTHON), *unittest[1:], "tests/proxy"], count_unittest),
         "bench": Suite([*unittest, "bench"], count_unittest),

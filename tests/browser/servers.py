@@ -26,6 +26,9 @@ def php(settings=()):
 class Server:
     """A running example, or a script in its folder; `lines` grows with its console."""
 
+    # What it prints when it listens, with the port.
+    READY = r"http://\S+|listening on \S+"
+
     def __init__(self, example, port=0, *arguments, address="127.0.0.1", settings=(), script=None):
         started = command(example, address, port, *arguments, settings=settings)
         self.process = subprocess.Popen(
@@ -37,7 +40,7 @@ class Server:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         try:
-            self.url = wait_for(lambda: self.says(r"http://\S+|listening on \S+") or self._ended(), f"{example} to print its address")
+            self.url = wait_for(lambda: self.says(self.READY) or self._ended(), f"{example} to print its address")
         except AssertionError:
             self.kill()
             raise
