@@ -34,7 +34,7 @@ class Server:
         self.process = subprocess.Popen(
             [*php(settings), "-r", script] if script else started,
             cwd=EXAMPLES / example,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         )
         self.lines = []
         self.reader = threading.Thread(target=self._read, daemon=True)

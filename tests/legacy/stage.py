@@ -49,8 +49,8 @@ class Script(Server):
 class Client:
     """A WebSocket by Python's websockets, open within `with`."""
 
-    def __init__(self, port, path="/", **options):
-        self.connecting = connect(f"ws://127.0.0.1:{port}{path}", proxy=None, open_timeout=SECONDS, **options)
+    def __init__(self, port, path="/", host="127.0.0.1", **options):
+        self.connecting = connect(f"ws://{host}:{port}{path}", proxy=None, open_timeout=SECONDS, **options)
 
     def __enter__(self):
         self.websocket = self.connecting.__enter__()
@@ -61,6 +61,13 @@ class Client:
 
     def send(self, message):
         self.websocket.send(message)
+
+    def send_together(self, *messages):
+        """All at once, before the answer to the first can come."""
+        with self.websocket.protocol_mutex:
+            for message in messages:
+                self.websocket.protocol.send_text(message.encode())
+            self.websocket.send_data()
 
     def receive(self):
         return self.websocket.recv(SECONDS)

@@ -3,6 +3,8 @@ declare(strict_types=1);
 
 namespace WsEngine\Compat;
 
+use WsEngine\Request;
+
 /**
  * What old scripts keep as the socket of a user, pass to send() and compare. There is one for each connection, and it
  * is no socket of PHP's: socket_write() and its like do not take it.
@@ -12,9 +14,17 @@ final class Socket
     /**
      * @internal the adapters make them
      * @param int $id the connection
+     * @param string $ip of the client
      */
-    public function __construct(public readonly int $id)
+    public function __construct(public readonly int $id, public readonly string $ip = '')
     {
+    }
+
+    /** @internal */
+    public static function from(int $id, Request $request): self
+    {
+        // The peer is ip:port, [ip]:port, or an IP alone where a proxy has named it.
+        return new self($id, \preg_replace('/^\[(.*)\]:\d+$|^([^:]*):\d+$/D', '$1$2', $request->peer));
     }
 
     /** The socket that is meant: itself, or that of a user in the property "socket". Null: there is none. */
