@@ -29,11 +29,12 @@ class Server:
     # What it prints when it listens, with the port.
     READY = r"http://\S+|listening on \S+"
 
-    def __init__(self, example, port=0, *arguments, address="127.0.0.1", settings=(), script=None):
+    def __init__(self, example, port=0, *arguments, address="127.0.0.1", settings=(), script=None, stdin=None):
         started = command(example, address, port, *arguments, settings=settings)
         self.process = subprocess.Popen(
             [*php(settings), "-r", script] if script else started,
             cwd=EXAMPLES / example,
+            stdin=stdin,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         )
         self.lines = []

@@ -24,11 +24,12 @@ class Script(Server):
 
     READY = r'wsengine info: listening addresses=\["[^"]+'
 
-    def __init__(self, family="page", *arguments, port=0, address="127.0.0.1", settings=(), code=None):
+    def __init__(self, family="page", *arguments, port=0, address="127.0.0.1", settings=(), code=None, stdin=None):
         settings = ["wsengine.log_level=info", "error_reporting=-1", "display_errors=stderr", "log_errors=0", *settings]
         settings.append(f"wsengine.static_root={ROOT / 'examples/php/legacy/page'}")
         code = code and f"const COMPAT = '{COMPAT}'; {code}"
-        super().__init__(f"legacy/{family}", port, *arguments, address=address, settings=settings, script=code)
+        options = {"address": address, "settings": settings, "script": code, "stdin": stdin}
+        super().__init__(f"legacy/{family}", port, *arguments, **options)
 
     def complaints(self):
         """What PHP has to say of the script: nothing, as a rule."""

@@ -3,6 +3,8 @@
 import json
 import re
 import signal
+import socket
+import subprocess
 import unittest
 
 from websockets.exceptions import InvalidStatus
@@ -42,8 +44,8 @@ class Example(unittest.TestCase):
         disconnected = connected.replace("connected", "disconnected")
         wait_for(lambda: disconnected in self.script.lines, "the end")
         self.assertRegex("\n".join(self.script.lines), re.compile(
-            rf"^Server started\nListening on: 127\.0\.0\.1:0\nMaster socket: Resource id #0\n{connected}\n{disconnected}$",
-            re.M))
+            rf"^Server started\nListening on: 127\.0\.0\.1:0\nMaster socket: Resource id #0\n"
+            rf"{connected}\n{disconnected}$", re.M))
 
     def test_a_signal_ends_it_with_a_goodbye(self):
         with self.script.client() as client:
@@ -119,7 +121,9 @@ class Extending(unittest.TestCase):
         script = self.run_with(
             """
             protected $userClass = 'MyUser';
-            protected function process($user, $message) { $this->send($user, get_class($user) . $user->number . $message); }
+            protected function process($user, $message) {
+                $this->send($user, get_class($user) . $user->number . $message);
+            }
             """,
             before="""class MyUser extends WebSocketUser {
                 public $number;
@@ -198,6 +202,26 @@ class Extending(unittest.TestCase):
         wait_for(lambda: "closed" in script.lines, "the call")
         self.assertEqual(self.heard(script, "connected", "closed"), ["closed"])
 
+    def test_who_leaves_while_connecting_is_closed_as_well(self):
+        script = self.run_with("""
+            protected function connecting($user) { echo "connecting\\n"; fgets(STDIN); }
+            protected function connected($user) { echo "connected\\n"; }
+            protected function closed($user) { echo 'closed ', count($this->users), "\\n"; }
+        """, stdin=subprocess.PIPE)
+        with socket.create_connection(("127.0.0.1", script.port), 10) as client:
+            client.sendall(
+                b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            wait_for(lambda: "connecting" in script.lines, "the call")
+        script.process.stdin.write("go on\n")
+        script.process.stdin.close()
+        wait_for(lambda: self.heard(script, "closed"), "the end", 15)
+        # The answer may have been on its way before the engine saw that nobody was there.
+        self.assertIn(self.heard(script, "connecting", "connected", "closed"), (
+            ["connecting", "closed 0"], ["connecting", "connected", "closed 0"]))
+        self.assertEqual(script.complaints(), [])
+
     def test_disconnecting_with_and_without_closed(self):
         script = self.run_with("""
             protected function process($user, $message) {
@@ -221,7 +245,11 @@ class Extending(unittest.TestCase):
     def test_a_tick_comes_at_once_and_about_every_second(self):
         script = self.run_with("""
             private $begin;
-            protected function tick() { $now = hrtime(true); $this->begin = $this->begin ?? $now; echo 'tick ', $now - $this->begin, "\\n"; }
+            protected function tick() {
+                $now = hrtime(true);
+                $this->begin = $this->begin ?? $now;
+                echo 'tick ', $now - $this->begin, "\\n";
+            }
         """)
         wait_for(lambda: len(self.heard(script, "tick")) >= 3, "three ticks", 5)
         first, second, third = (int(line.split()[1]) / 1e9 for line in self.heard(script, "tick")[:3])

@@ -63,8 +63,8 @@ class Callbacks(unittest.TestCase):
                 static function quick($user, $msg, $server) { by_name($user, $msg, $server); }
             }
         """
-        forms = ["'by_name'", "'by_reference'", "array(new Chat(), 'process')", "array('Chat', 'quick')", "'Chat::quick'",
-                 "function ($user, $msg) use (&$server) { by_name($user, $msg, $server); }"]
+        forms = ["'by_name'", "'by_reference'", "array(new Chat(), 'process')", "array('Chat', 'quick')",
+                 "'Chat::quick'", "function ($user, $msg) use (&$server) { by_name($user, $msg, $server); }"]
         for form in forms:
             with self.subTest(form=form):
                 script = self.run_with(f"{declared} $process = {form}; {RUN}")
@@ -144,7 +144,8 @@ class Callbacks(unittest.TestCase):
         self.assertEqual([line for line in script.lines if line.startswith("heard")], ["heard one"])
 
     def test_bytes_that_are_no_text_go_out_as_binary(self):
-        script = self.run_with("$process = function ($user, $msg, $server) { $server->send($user->socket, $msg); };" + RUN)
+        echo = "$process = function ($user, $msg, $server) { $server->send($user->socket, $msg); };"
+        script = self.run_with(echo + RUN)
         with script.client() as client:
             self.assertEqual(client.ask(b"\xff\x00"), b"\xff\x00")
             self.assertEqual(client.ask("ζ"), "ζ")
@@ -152,8 +153,9 @@ class Callbacks(unittest.TestCase):
     def test_who_comes_and_goes_may_be_overridden(self):
         script = self.run_with("""
             class Door extends WebSocketServer {
-                public function connect($socket) { parent::connect($socket); echo 'hello ', count($this->users), "\\n"; }
-                public function disconnect($socket) { parent::disconnect($socket); echo 'bye ', count($this->users), "\\n"; }
+                public function connect($socket) { parent::connect($socket); $this->tell('hello'); }
+                public function disconnect($socket) { parent::disconnect($socket); $this->tell('bye'); }
+                private function tell($what) { echo $what, ' ', count($this->users), "\\n"; }
             }
             $server = new Door('127.0.0.1', 0, null);
             $server->run();""")
@@ -163,7 +165,8 @@ class Callbacks(unittest.TestCase):
                 wait_for(lambda: "hello 2" in script.lines, "both to be in")
             wait_for(lambda: "bye 1" in script.lines, "one to be gone")
         wait_for(lambda: "bye 0" in script.lines, "both to be gone")
-        self.assertEqual([line for line in script.lines if line[:3] in ("hel", "bye")], ["hello 1", "hello 2", "bye 1", "bye 0"])
+        told = [line for line in script.lines if line.startswith(("hello", "bye"))]
+        self.assertEqual(told, ["hello 1", "hello 2", "bye 1", "bye 0"])
         self.assertEqual(script.complaints(), [])
 
 

@@ -92,7 +92,8 @@ class Sockets(unittest.TestCase):
             $socket = new Socket(7);
             $user = (object) ['socket' => $socket];
             var_dump(Socket::of($socket) === $socket, Socket::of($user) === $socket, Socket::of(new stdClass()),
-                Socket::of(7), Socket::of(null), $socket == new Socket(8), array_search($socket, [new Socket(6), $socket]));
+                Socket::of(7), Socket::of(null), $socket == new Socket(8),
+                array_search($socket, [new Socket(6), $socket]));
         """
         result = run(code)
         self.assertEqual(result.stdout.split(), "bool(true) bool(true) NULL NULL NULL bool(false) int(1)".split())

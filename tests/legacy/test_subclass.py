@@ -122,7 +122,8 @@ class Overriding(unittest.TestCase):
                 $done = parent::dohandshake($user, $buffer);
                 list($user->resource, $user->host, $user->origin) = $this->getheaders($buffer);
                 preg_match('/Cookie: (.*)\\r\\n/', $buffer, $found);
-                $this->send($user->socket, json_encode([$done, $user->resource, $user->host, $user->origin, $found[1]]));
+                $seen = [$done, $user->resource, $user->host, $user->origin, $found[1]];
+                $this->send($user->socket, json_encode($seen));
                 return $done;
             }
         """)

@@ -29,19 +29,30 @@ final class Script
 
     /**
      * Serves until the server was stopped. SIGINT and SIGTERM stop it: clients get close code 1001, and the script goes
-     * on after this call. Handlers that the script has set stay.
+     * on after this call. Handlers that the script has set stay. Children that it forks die by these signals.
      */
     public static function run(Server $server): void
     {
         if (\function_exists('pcntl_async_signals')) {
             \pcntl_async_signals(true);
+            $parent = \getmypid();
+            $end = static fn () => \getmypid() === $parent ? $server->stop(self::DRAIN) : self::endChild();
             foreach ([\SIGINT, \SIGTERM] as $signal) {
                 if (\pcntl_signal_get_handler($signal) === \SIG_DFL) {
-                    \pcntl_signal($signal, static fn () => $server->stop(self::DRAIN));
+                    \pcntl_signal($signal, $end);
                 }
             }
         }
         $server->run();
+    }
+
+    /** Ends a forked child at once: shutdown functions and destructors are the parent's. */
+    public static function endChild(): never
+    {
+        if (\function_exists('posix_kill')) {
+            \posix_kill(\getmypid(), \SIGKILL);
+        }
+        exit;
     }
 
     /** Ends the script with a reason. */

@@ -73,7 +73,10 @@ trait Door
             return;
         }
         [$subprotocol, $headers] = $this->answer($user->headers);
-        $handshake->accept($subprotocol, $headers);
+        if (!$handshake->accept($subprotocol, $headers)) {
+            unset($this->undecided[$socket->id]);
+            $this->disconnect($socket);
+        }
     }
 
     /**
@@ -124,7 +127,7 @@ trait Door
         return [$subprotocol, $others];
     }
 
-    /** A client that leaves within its handshake is not told of. Who is not connected in ten seconds has left. */
+    /** A client may leave after the answer and before it is connected: who is not in ten seconds has left. */
     private function forgetThoseWhoLeft(): void
     {
         foreach ($this->undecided as $id => [$socket, $since]) {
