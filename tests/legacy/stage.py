@@ -39,10 +39,12 @@ class Script(Server):
         """A client; `with` closes it."""
         return Client(self.port, path, **options)
 
-    def open(self, browser):
+    def open(self, browser, path="/"):
         """Has a window open the page and connect."""
         browser.open(f"http://127.0.0.1:{self.port}/")
         browser.console()
+        if path != "/":
+            browser.fill("#address", f"ws://127.0.0.1:{self.port}{path}")
         browser.click("#connect")
         wait_for(lambda: browser.text("#state") == "Open", "the window to be connected")
 

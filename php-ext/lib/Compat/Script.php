@@ -10,7 +10,7 @@ use WsEngine\Server;
 final class Script
 {
     /** Clients have so many seconds to take what is queued for them and to answer the close. */
-    private const DRAIN = 0.5;
+    public const DRAIN = 0.5;
 
     /**
      * Starts the server. Old scripts do not look whether that works: if it does not, the reason goes to standard error
