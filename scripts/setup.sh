@@ -22,7 +22,7 @@ packages_for() {
         test)
             packages_for php
             echo chromium chromium-driver clang curl g++ haproxy libapache2-mod-php nginx node-ws nodejs openssl
-            echo php-fpm php-readline phpunit python3-venv valgrind
+            echo php-fpm php-guzzlehttp-psr7 php-nyholm-psr7 php-readline phpunit python3-venv valgrind
             ;;
         fresh) echo curl debootstrap git ;;
         *) die "unknown need '$1' (php, check, test or fresh)" ;;
