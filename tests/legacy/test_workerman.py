@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import struct
 import subprocess
 import unittest
 
@@ -260,6 +261,8 @@ class Workers(unittest.TestCase):
                 b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
             )
             wait_for(lambda: script.says("connect"), "the handshake")
+            # Leaves by a reset, so that not even the answer can be written.
+            leaver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         wait_for(lambda: script.says("close 1"), "the end", 30)
         with script.client() as client:
             self.assertEqual(client.ask("others come in"), "others come in")

@@ -15,32 +15,27 @@ use WsEngine\Server;
 final class Listener
 {
     /** Seconds after which a client that was let in and is not there will not come any more. */
-    private const PATIENCE = 10;
+    private const PATIENCE = 5.0;
 
-    /** @var array<int, array{TcpConnection, int}> those who were let in, and when; none of them has a close event */
+    /** @var array<int, TcpConnection> those who were let in; only an open event will be followed by a close event */
     private array $expected = [];
     /** @var array<int, TcpConnection> */
     private array $clients = [];
 
-    public function __construct(private readonly Worker $worker)
-    {
-    }
-
-    /** Does the script want to see clients before they are let in? */
-    public static function asks(Worker $worker): bool
-    {
-        return $worker->onConnect !== null || $worker->onWebSocketConnect !== null;
-    }
-
-    public function attach(Server $server): void
+    public function __construct(private readonly Worker $worker, private readonly Server $server)
     {
         $server
             ->on('handshake', $this->ask(...))
             ->on('open', $this->opened(...))
             ->on('message', fn (Connection $connection, string $data) => $this->client($connection)?->received($data))
             ->on('drain', fn (Connection $connection) => $this->client($connection)?->drained())
-            ->on('close', $this->closed(...))
-            ->every(self::PATIENCE, $this->forgetTheMissing(...));
+            ->on('close', $this->closed(...));
+    }
+
+    /** Does the script want to see clients before they are let in? */
+    public static function asks(Worker $worker): bool
+    {
+        return $worker->onConnect !== null || $worker->onWebSocketConnect !== null;
     }
 
     private function ask(Handshake $handshake): void
@@ -55,7 +50,8 @@ final class Listener
             }
         } finally {
             if ($accepted) {
-                $this->expected[$handshake->id] = [$client, \time()];
+                $this->expected[$handshake->id] = $client;
+                $this->server->after(self::PATIENCE, fn () => $this->forgetIfMissing($handshake->id));
             } else {
                 $handshake->reject();
                 $client->gone();
@@ -65,7 +61,7 @@ final class Listener
 
     private function opened(Connection $connection): void
     {
-        [$client] = $this->expected[$connection->id] ?? [null];
+        $client = $this->expected[$connection->id] ?? null;
         unset($this->expected[$connection->id]);
         $this->clients[$connection->id] = $client ?? new TcpConnection($this->worker, $connection->request->peer);
         try {
@@ -116,13 +112,10 @@ final class Listener
         return [$subprotocol, $headers];
     }
 
-    private function forgetTheMissing(): void
+    private function forgetIfMissing(int $id): void
     {
-        foreach ($this->expected as $id => [$client, $since]) {
-            if (\time() - $since > self::PATIENCE) {
-                unset($this->expected[$id]);
-                $client->gone();
-            }
-        }
+        $client = $this->expected[$id] ?? null;
+        unset($this->expected[$id]);
+        $client?->gone();
     }
 }

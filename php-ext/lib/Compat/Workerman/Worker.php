@@ -83,7 +83,7 @@ class Worker
             ?: Script::fail("Worker::runAll() without a new Worker('websocket://address:port')");
         self::$server = Script::listen($worker->options());
         self::safeEcho("Worker $worker->name listens on " . \implode(', ', self::$server->info->addresses) . "\n");
-        (new Listener($worker))->attach(self::$server);
+        new Listener($worker, self::$server);
         Timer::start(self::$server);
         foreach (self::$workers as $worker) {
             if ($worker->onWorkerStart) {
