@@ -136,7 +136,11 @@ class Workers(unittest.TestCase):
 
     def test_headers_and_refusals(self):
         script = self.run_with(WORKER + ECHO + """
+            $worker->onConnect = function ($connection) {
+                if ($connection->id === 4) { $connection->destroy(); echo "destroyed\\n"; }
+            };
             $worker->onWebSocketConnect = function ($connection) {
+                echo "asked\\n";
                 if (isset($_GET['throw'])) { throw new LogicException('on purpose'); }
                 if (isset($_GET['no'])) { $connection->close(); }
                 $connection->headers = ['X-One: 1', 'X-Two: 2', 'Sec-WebSocket-Protocol: chat'];
@@ -150,11 +154,12 @@ class Workers(unittest.TestCase):
         with script.client() as client:
             self.assertIsNone(client.websocket.subprotocol)
         wait_for(lambda: script.lines.count("close") == 2, "their ends")
-        for path in ("/?no=1", "/?throw=1"):
+        for path in ("/?no=1", "/destroyed", "/?throw=1"):
             with self.assertRaises(InvalidStatus) as refused, script.client(path):
                 pass
             self.assertEqual(refused.exception.response.status_code, 403)
-        wait_for(lambda: script.lines.count("close") == 4, "the ends of those who were refused")
+        wait_for(lambda: script.lines.count("close") == 5, "the ends of those who were refused")
+        self.assertEqual(script.lines.count("asked"), 4, "who was destroyed in onConnect is not asked about any more")
         self.assertTrue(script.says("LogicException: on purpose"))
 
     def test_binary_and_text(self):

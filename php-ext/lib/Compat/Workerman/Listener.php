@@ -90,7 +90,7 @@ final class Listener
         if ($this->worker->onConnect) {
             ($this->worker->onConnect)($client);
         }
-        if ($client->onWebSocketConnect) {
+        if ($client->onWebSocketConnect && $client->getStatus() === TcpConnection::STATUS_ESTABLISHED) {
             $request = new Request($request);
             $request->asGlobals(static fn () => ($client->onWebSocketConnect)($client, $request));
         }
