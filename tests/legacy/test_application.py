@@ -101,7 +101,9 @@ class Surface(unittest.TestCase):
         self.assertEqual(script.complaints(), [])
 
     def test_closing_tells_the_application_at_once_and_once(self):
-        script = self.run_with(OLD % "$client->log('before'); $client->close((int) $data); $client->log('behind'); $client->close();")
+        script = self.run_with(OLD % """
+            $client->log('before'); $client->close((int) $data); $client->log('behind'); $client->close();
+        """)
         for says, code in (("1000", 1000), ("4001", 4001), ("1004", 1009)):
             with script.client("/app") as client:
                 client.send(says)
@@ -132,7 +134,8 @@ class Surface(unittest.TestCase):
             self.assertEqual([client.ask("x"), client.ask(b"\x01\x02")], ["text", "0102"])
 
     def test_limits(self):
-        script = self.run_with(OLD % "$client->send($data);" + "$server->setMaxClients(2); $server->setMaxRequestsPerMinute(3);")
+        limits = "$server->setMaxClients(2); $server->setMaxRequestsPerMinute(3);"
+        script = self.run_with(OLD % "$client->send($data);" + limits)
         with script.client("/app") as client, script.client("/app"):
             self.assertEqual(status(script, "/app"), 503)
             self.assertEqual([client.ask(text) for text in "abc"], ["a", "b", "c"])
@@ -172,7 +175,10 @@ class Surface(unittest.TestCase):
         self.assertGreater(len(times), 2)
 
     def test_what_an_application_throws_ends_nobody(self):
-        script = self.run_with(OLD % "if ($data === 'throw') { throw new LogicException('on purpose'); } $client->send($data);")
+        script = self.run_with(OLD % """
+            if ($data === 'throw') { throw new LogicException('on purpose'); }
+            $client->send($data);
+        """)
         with script.client("/app") as client:
             client.send("throw")
             self.assertEqual(client.ask("still here"), "still here")

@@ -35,7 +35,8 @@ class Example(unittest.TestCase):
             self.assertEqual(client.ask(b"\xff\x00"), b"You: \xff\x00")
             self.ada.click("#disconnect")
             self.assertEqual(client.receive(), "Visitor 1 has left.")
-        wait_for(lambda: self.script.says(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: 127\.0\.0\.1 \(3\) has left, status 1000"), "the log")
+        line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: 127\.0\.0\.1 \(3\) has left, status 1000"
+        wait_for(lambda: self.script.says(line), "the log")
         self.assertEqual(self.ada.console() + self.grace.console(), [])
         self.assertEqual(self.script.complaints(), [])
 

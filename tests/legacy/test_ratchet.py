@@ -89,8 +89,9 @@ class Components(unittest.TestCase):
 
     def test_closing(self):
         script = self.run_with(REQUIRE + CHAT % ("", """
-            [$before, $after] = [$from->WebSocket->closing, $msg === 'frame'
-                ? $from->close(new Ratchet\\RFC6455\\Messaging\\Frame(pack('n', 4005) . 'why', true, 8)) : $from->close((int) $msg)];
+            $frame = new Ratchet\\RFC6455\\Messaging\\Frame(pack('n', 4005) . 'why', true, 8);
+            $before = $from->WebSocket->closing;
+            $from->close($msg === 'frame' ? $frame : (int) $msg);
             echo json_encode([$before, $from->WebSocket->closing]), "\\n";
             $from->send('too late')->close();
         """) + FACTORY)
@@ -183,7 +184,8 @@ class Components(unittest.TestCase):
             $server->route('/room/{room}/{seat}', new Chat(), ['*']);
         """)
         page, shop = "http://localhost:8000", "https://shop.example"
-        got = [status(script, path, origin=origin) for path in ("/own", "/some", "/all", "/no") for origin in (page, shop, None)]
+        paths = ("/own", "/some", "/all", "/no")
+        got = [status(script, path, origin=origin) for path in paths for origin in (page, shop, None)]
         self.assertEqual(got, [101, 403, 403, 403, 101, 403, 101, 101, 101, 404, 404, 404])
         self.assertEqual(status(script, "/all", host="127.0.0.1"), 404, "by another name of the host")
         self.assertEqual(status(script, "/ip", host="127.0.0.1"), 101)

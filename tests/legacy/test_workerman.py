@@ -83,14 +83,19 @@ class Workers(unittest.TestCase):
     def test_the_order_of_callbacks(self):
         script = self.run_with(WORKER + """
             $worker->onWorkerStart = function ($worker) { echo "start $worker->id\\n"; };
-            $worker->onWorkerStop = function ($worker) { echo "stop\\n"; foreach ($worker->connections as $c) $c->send('bye'); };
+            $worker->onWorkerStop = function ($worker) {
+                echo "stop\\n";
+                foreach ($worker->connections as $c) $c->send('bye');
+            };
             $worker->onConnect = function ($c) { echo "connect\\n"; $c->send('sent in onConnect'); };
             $worker->onWebSocketConnect = function ($c) { echo "handshake\\n"; $c->send('sent in the handshake'); };
             $worker->onMessage = function ($c, $data) {
                 echo "message\\n";
                 $c->onMessage = function ($c, $data) { echo "its own message\\n"; $c->close('last words'); echo "closed\\n"; };
             };
-            $worker->onClose = function ($c) use ($worker) { echo 'close ', count($worker->connections), ' ', $c->getStatus(), "\\n"; };
+            $worker->onClose = function ($c) use ($worker) {
+                echo 'close ', count($worker->connections), ' ', $c->getStatus(), "\\n";
+            };
         """)
         with script.client() as client:
             self.assertEqual([client.receive(), client.receive()], ["sent in onConnect", "sent in the handshake"])
@@ -293,8 +298,8 @@ class CommandLine(unittest.TestCase):
             (WORKER + RUN, ["start", "-d"], "the script runs in the foreground only"),
             (WORKER + "Worker::$daemonize = true;" + RUN, [], "the script runs in the foreground only"),
             (WORKER + "$worker->user = 'nobody';" + RUN, [], r"\$worker->user = 'nobody': start the script as nobody"),
-            (BEGIN + "new Worker('http://0.0.0.0:0');", [], r"new Worker\('http://0\.0\.0\.0:0'\): here a Worker is websocket://"),
-            (WORKER + "new Worker('websocket://0.0.0.0:1');", [], r"new Worker\('websocket://0\.0\.0\.0:1'\): one Worker"),
+            (BEGIN + "new Worker('http://0:0');", [], r"new Worker\('http://0:0'\): here a Worker is websocket://"),
+            (WORKER + "new Worker('websocket://0:1');", [], r"new Worker\('websocket://0:1'\): one Worker"),
             (BEGIN + "new Worker();" + RUN, [], r"Worker::runAll\(\) without a new Worker"),
         ):
             with self.subTest(said=said):

@@ -10,7 +10,7 @@ final class Peer
     {
     }
 
-    /** Takes apart what Request::$peer says. Without a port, as behind a proxy or by a Unix socket, it is 0. */
+    /** Takes apart Request::$peer. Where a proxy has named the client, and by a Unix socket, the port is 0. */
     public static function of(string $peer): self
     {
         if (\str_starts_with($peer, 'unix:')) {

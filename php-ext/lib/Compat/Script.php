@@ -30,13 +30,16 @@ final class Script
     /**
      * Serves until the server was stopped. SIGINT and SIGTERM stop it: clients get close code 1001, and the script goes
      * on after this call. Handlers that the script has set stay. Children that it forks die by these signals.
+     *
+     * @param (callable(): void)|null $stop what to do at a signal instead of stopping
      */
-    public static function run(Server $server): void
+    public static function run(Server $server, ?callable $stop = null): void
     {
+        $stop ??= static fn () => $server->stop(self::DRAIN);
         if (\function_exists('pcntl_async_signals')) {
             \pcntl_async_signals(true);
             $parent = \getmypid();
-            $end = static fn () => \getmypid() === $parent ? $server->stop(self::DRAIN) : self::endChild();
+            $end = static fn () => \getmypid() === $parent ? $stop() : self::endChild();
             foreach ([\SIGINT, \SIGTERM] as $signal) {
                 if (\pcntl_signal_get_handler($signal) === \SIG_DFL) {
                     \pcntl_signal($signal, $end);

@@ -23,8 +23,7 @@ final class Socket
     /** @internal */
     public static function from(int $id, Request $request): self
     {
-        // The peer is ip:port, [ip]:port, or an IP alone where a proxy has named it.
-        return new self($id, \preg_replace('/^\[(.*)\]:\d+$|^([^:]*):\d+$/D', '$1$2', $request->peer));
+        return new self($id, Peer::of($request->peer)->ip);
     }
 
     /** The socket that is meant: itself, or that of a user in the property "socket". Null: there is none. */
@@ -51,7 +50,8 @@ final class Socket
     /** Closes the connection after what is queued for it. False: it is gone, or closing already. */
     public function close(int $code = 1000, string $reason = ''): bool
     {
-        return \ws_close($this->id, $code, $reason);
+        // 1004 said "too large" in the drafts and has no meaning any more (RFC 6455, 7.4.1).
+        return \ws_close($this->id, $code === 1004 ? 1009 : $code, $reason);
     }
 
     /** Can messages be sent to it? */

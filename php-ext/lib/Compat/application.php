@@ -1,8 +1,8 @@
 <?php
 // Family "application": $server = new \WebSocket\Server($host, $port), $server->registerApplication('chat', …),
-// $server->run(). Required in the place of Server, Connection, Socket and Application (and before a class loader that
-// would find them); your own applications, and StatusApplication where it is registered, are loaded as before. The names
-// are those of both generations, \WebSocket and \Bloatless\WebSocket.
+// $server->run(). Required in the place of Server, Connection, Socket and Application, and before a class loader that
+// would find them; your own applications, and StatusApplication where it is registered, are loaded as before. The
+// names are those of both generations, \WebSocket and \Bloatless\WebSocket.
 
 declare(strict_types=1);
 

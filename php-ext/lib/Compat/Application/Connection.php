@@ -48,8 +48,7 @@ class Connection
     /** The application's onDisconnect() is called within. */
     public function close($statusCode = 1000)
     {
-        // 1004 has no meaning any more (RFC 6455, 7.4.1); 1009 says what it said.
-        $this->socket->close((int) $statusCode === 1004 ? 1009 : (int) $statusCode);
+        $this->socket->close((int) $statusCode);
         $this->leave();
     }
 

@@ -139,9 +139,7 @@ class PHPWebSocket
         if ($this->wsClients[$clientID][2] === self::WS_READY_STATE_OPEN) {
             $this->wsClients[$clientID][2] = self::WS_READY_STATE_CLOSING;
             $this->wsClients[$clientID][5] = $status;
-            $code = $status === false ? self::WS_STATUS_NORMAL_CLOSE : (int) $status;
-            // 1004 has no meaning any more (RFC 6455, 7.4.1); 1009 says what it said.
-            $this->wsRead[$clientID]->close($code === self::WS_STATUS_MESSAGE_TOO_BIG ? 1009 : $code);
+            $this->wsRead[$clientID]->close($status === false ? self::WS_STATUS_NORMAL_CLOSE : (int) $status);
         }
         return true;
     }

@@ -90,11 +90,7 @@ class Worker
                 ($worker->onWorkerStart)($worker);
             }
         }
-        if (\function_exists('pcntl_signal')) {
-            \pcntl_signal(\SIGINT, static fn () => self::stopAll());
-            \pcntl_signal(\SIGTERM, static fn () => self::stopAll());
-        }
-        Script::run(self::$server);
+        Script::run(self::$server, static fn () => self::stopAll());
     }
 
     /** Calls onWorkerStop, then tells the clients (1001) and has runAll() return. */
