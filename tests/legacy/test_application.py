@@ -111,6 +111,15 @@ class Surface(unittest.TestCase):
         wait_for(lambda: len(events(script)) == 12, "the ends")
         self.assertEqual(events(script), ["in", "before", "out", "behind"] * 3)
 
+    def test_after_close_there_are_no_more_messages(self):
+        script = self.run_with(OLD % 'usleep(200000); echo "got $data\\n"; $client->close();')
+        with script.client("/app") as client:
+            client.send("one")
+            client.send("two, while the script is busy with one")
+            self.assertEqual(client.closed(), (1000, ""))
+        self.assertEqual(script.terminate(), 0)
+        self.assertEqual([line for line in script.lines if line.startswith("got")], ["got one"])
+
     def test_types_of_messages(self):
         script = self.run_with(OLD % """
             $client->send('text'); $client->send("\\x00\\xff", 'binary'); $client->send('', 'ping'); $client->send(5);

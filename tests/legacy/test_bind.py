@@ -133,6 +133,21 @@ class Surface(unittest.TestCase):
             wait_for(lambda: script.says("closed 0 3 of 1"), "the status of one that vanished")
         self.assertEqual(script.complaints(), [])
 
+    def test_after_close_there_are_no_more_messages(self):
+        script = self.run_with("""
+            $Server->bind('message', function ($id, $message) {
+                usleep(200000);
+                echo "got $message\\n";
+                $GLOBALS['Server']->wsClose($id);
+            });
+        """ + RUN)
+        with script.client() as client:
+            client.send("one")
+            client.send("two, while the script is busy with one")
+            self.assertEqual(client.closed(), (1000, ""))
+        self.assertEqual(script.terminate(), 0)
+        self.assertEqual([line for line in script.lines if line.startswith("got")], ["got one"])
+
     def test_sending_to_nobody_is_false_and_starting_twice_too(self):
         script = self.run_with("""
             $Server->bind('message', function ($id) {

@@ -103,6 +103,15 @@ class Components(unittest.TestCase):
         said = [line for line in script.lines if "wsengine" not in line]
         self.assertEqual(said, [line for n in (1, 2, 3) for line in ("[false,true]", f"closed {n}")])
 
+    def test_after_close_there_are_no_more_messages(self):
+        script = self.run_with(REQUIRE + CHAT % ("", 'usleep(200000); echo "got $msg\\n"; $from->close();') + FACTORY)
+        with script.client() as client:
+            client.send("one")
+            client.send("two, while the script is busy with one")
+            self.assertEqual(client.closed(), (1000, ""))
+        self.assertEqual(script.terminate(), 0)
+        self.assertEqual([line for line in script.lines if line.startswith("got")], ["got one"])
+
     def test_binary_messages(self):
         script = self.run_with(REQUIRE + CHAT % ("", """
             $from->send(new Ratchet\\RFC6455\\Messaging\\Frame($msg, true, Ratchet\\RFC6455\\Messaging\\Frame::OP_BINARY));

@@ -167,6 +167,21 @@ class Workers(unittest.TestCase):
         self.assertEqual(script.lines.count("asked"), 4, "who was destroyed in onConnect is not asked about any more")
         self.assertTrue(script.says("LogicException: on purpose"))
 
+    def test_after_close_there_are_no_more_messages(self):
+        script = self.run_with(WORKER + """
+            $worker->onMessage = function ($connection, $data) {
+                usleep(200000);
+                echo "got $data\\n";
+                $connection->close();
+            };
+        """)
+        with script.client() as client:
+            client.send("one")
+            client.send("two, while the script is busy with one")
+            self.assertEqual(client.closed(), (1000, ""))
+        self.assertEqual(script.terminate(), 0)
+        self.assertEqual([line for line in script.lines if line.startswith("got")], ["got one"])
+
     def test_binary_and_text(self):
         script = self.run_with(WORKER + """
             $worker->onMessage = function ($connection, $data) {

@@ -174,7 +174,10 @@ class PHPWebSocket
     {
         $number = $this->numbers[$connection->id];
         $this->wsClients[$number][3] = \time();
-        $this->call('message', $number, $data, \strlen($data), $binary);
+        // What had come before it was closed is not the script's any more.
+        if ($this->wsClients[$number][2] === self::WS_READY_STATE_OPEN) {
+            $this->call('message', $number, $data, \strlen($data), $binary);
+        }
     }
 
     /** Until the functions have returned the client is there, so that they can ask who it was. */
