@@ -60,7 +60,7 @@ autobahn: build ## all of Autobahn's cases against the PHP and the C echo server
 
 .PHONY: test-fresh
 test-fresh: ## make chat and make test in a clean Debian 12 root; FRESH_ONLY=chat for the first
-	@scripts/setup.sh fresh
+	@scripts/setup.sh root
 	@scripts/test-fresh.sh
 
 .PHONY: setup
