@@ -11,8 +11,8 @@ PHP := php -q -d extension=$(EXTENSION)
 
 .PHONY: help
 help: ## list these words
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r word text; do printf '%-12s %s\n' "$$word" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r word text; do printf '%-18s %s\n' "$$word" "$$text"; done
 
 .PHONY: chat
 chat: extension ## build and run the chat server; ADDRESS=0.0.0.0 PORT=9000 change where
@@ -60,8 +60,23 @@ autobahn: build ## all of Autobahn's cases against the PHP and the C echo server
 
 .PHONY: test-fresh
 test-fresh: ## make chat and make test in a clean Debian 12 root; FRESH_ONLY=chat for the first
-	@scripts/setup.sh fresh
+	@scripts/setup.sh root
 	@scripts/test-fresh.sh
+
+.PHONY: test-php84
+test-php84: ## the tests of the PHP extension with PHP 8.4, in a Debian 13 root
+	@scripts/setup.sh root
+	@scripts/test-php.sh 84
+
+.PHONY: test-php-debug
+test-php-debug: ## the same with a PHP built for threads and debugging, which names every leak
+	@scripts/setup.sh root
+	@scripts/test-php.sh debug
+
+.PHONY: test-php-valgrind
+test-php-valgrind: extension ## the .phpt tests of the PHP extension under valgrind
+	@scripts/setup.sh php-test
+	@VALGRIND=1 php-ext/tests/run.sh
 
 .PHONY: setup
 setup: ## install what building, running and testing need

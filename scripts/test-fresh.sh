@@ -1,93 +1,28 @@
 #!/usr/bin/env bash
 # `make chat` and `make test` as a stranger meets them: in a clean Debian 12 root that has nothing but
 # make and the Rust toolchain of this machine, on a clone of HEAD. FRESH_ONLY=chat stops after the first.
-#
-# Needs root and a Debian 12 host, whose package mirror, apt, pip, cargo and certificate settings it uses.
-# All mounts and processes live in namespaces of their own and end with this script, however it ends.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/root.sh
 
-SUITE=bookworm
 STOP_SECONDS=1
+MAX_SECONDS=7200
 LOG=target/test-fresh.log
-root=
-child=
-
-say() { echo "test-fresh: $*"; }
-die() { say "$*" >&2; exit 1; }
 
 main() {
-    [ "$(id -u)" = 0 ] || die "must run as root: it mounts and uses chroot"
     mkdir -p target
-    root=$(mktemp -d --tmpdir wsengine-fresh.XXXXXX)
-    trap clean EXIT
-    trap 'exit 130' INT TERM
-    unshare --mount --pid --fork --kill-child --propagation private "$0" --inside "$root" &
-    child=$!
-    wait "$child"
-}
-
-# Ending unshare ends all that runs in its namespaces; no mount is ever visible from here.
-clean() {
-    kill -KILL "$child" 2>/dev/null || true
-    wait "$child" 2>/dev/null || true
-    rm -rf --one-file-system "$root" 2>/dev/null || { sleep 1; rm -rf --one-file-system "$root"; }
+    temporary_root
+    isolate "$MAX_SECONDS" "$root"
 }
 
 inside() {
+    trap 'exit 130' INT TERM
     root=$1
-    make_root
+    make_root bookworm "$LOG"
+    mount_root
+    git clone --quiet --no-local . "$root/root/wsengine"
     prove_chat
     [ "${FRESH_ONLY:-}" = chat ] || prove_test
-}
-
-make_root() {
-    local mirror sysroot
-    # shellcheck disable=SC2016 # apt expands these
-    mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' | sed -n "s/ $SUITE\$//p" | head -n1)
-    [ -n "$mirror" ] || die "this machine's apt knows no mirror of Debian 12 ($SUITE)"
-    say "a clean $SUITE"
-    chmod 755 "$root" # mktemp's 700 would keep apt's own user out
-    debootstrap --variant=minbase --include=ca-certificates,make "$SUITE" "$root" "$mirror" >"$LOG" ||
-        { tail -n 20 "$LOG"; die "debootstrap failed"; }
-
-    sysroot=$(rustc --print sysroot)
-    if [ ! -x "$sysroot/bin/cargo" ] || [ "$sysroot" = /usr ]; then
-        die "$sysroot is no toolchain of its own to copy"
-    fi
-    for directory in bin lib libexec; do
-        [ ! -d "$sysroot/$directory" ] || cp -a "$sysroot/$directory" "$root/usr/local/"
-    done
-
-    # How this machine reaches its packages, not what it has installed.
-    rm -f "$root/etc/apt/sources.list"
-    cp -a /etc/apt /etc/resolv.conf /etc/hosts "$root/etc/"
-    for path in /usr/share/keyrings /etc/ssl/certs /usr/share/ca-certificates /usr/local/share/ca-certificates \
-        /etc/pip.conf "$HOME/.config/pip" "${CARGO_HOME:-$HOME/.cargo}/config.toml"; do
-        [ -e "$path" ] || continue
-        case $path in
-            "$HOME/.config/pip") target=/root/.config/ ;;
-            *config.toml) target=/root/.cargo/ ;;
-            *) target=$(dirname "$path") ;;
-        esac
-        mkdir -p "$root$target"
-        cp -a "$path" "$root$target"
-    done
-
-    mount -t proc proc "$root/proc"
-    mount --rbind /sys "$root/sys"
-    mount --rbind /dev "$root/dev"
-    mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-    git clone --quiet --no-local . "$root/root/wsengine"
-}
-
-# A command in the root, with a login's bare environment and this machine's network settings.
-in_root() {
-    local network
-    mapfile -t network < <(env | grep -iE '^(https?_proxy|no_proxy|pip_|cargo_(http|net|registries)_|[a-z_]*(cert|cainfo|ca_bundle)[a-z_]*)=' || true)
-    chroot "$root" /usr/bin/env -i "${network[@]}" CI=true HOME=/root LANG=C.UTF-8 TERM=dumb \
-        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        sh -c 'cd /root/wsengine && exec "$@"' sh "$@"
 }
 
 prove_chat() {
@@ -131,7 +66,6 @@ prove_test() {
 }
 
 if [ "${1:-}" = --inside ]; then
-    trap 'exit 130' INT TERM
     inside "$2"
 else
     main

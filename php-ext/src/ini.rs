@@ -8,6 +8,7 @@ use ext_php_rs::ffi;
 use ext_php_rs::flags::IniEntryPermission;
 use ext_php_rs::zend::{IniEntryDef, ModuleEntry};
 use std::ffi::{CStr, CString, c_void};
+use std::sync::OnceLock;
 use wsengine::Config;
 
 unsafe extern "C" {
@@ -16,11 +17,25 @@ unsafe extern "C" {
     fn display_ini_entries(module: *mut ModuleEntry);
 }
 
+/// PHP refers to it for the life of the process.
+static TABLE: OnceLock<Table> = OnceLock::new();
+
+struct Table(Vec<IniEntryDef>);
+
+// SAFETY: nobody changes the table once it is made, and what it points to lives as long as the process.
+unsafe impl Send for Table {}
+// SAFETY: as above.
+unsafe impl Sync for Table {}
+
 /// Tells PHP of the settings. Only for module startup.
 pub(crate) fn register(module_number: i32) {
+    IniEntryDef::register(&TABLE.get_or_init(table).0, module_number);
+}
+
+fn table() -> Table {
     let mut entries = Vec::new();
     for option in Config::options() {
-        // Our own words have no NUL byte. PHP refers to them for the life of the process.
+        // Our own words have no NUL byte.
         let permanent = |text: &str| Box::<CStr>::leak(CString::new(text).unwrap_or_default().into());
         let (name, default) = (permanent(&setting(option.name)), permanent(option.default));
         let mut entry = IniEntryDef::new(name, default, IniEntryPermission::All);
@@ -28,7 +43,7 @@ pub(crate) fn register(module_number: i32) {
         entries.push(entry);
     }
     entries.push(IniEntryDef::end());
-    IniEntryDef::register(entries.leak(), module_number);
+    Table(entries)
 }
 
 /// A setting is looked at when a server starts, so any will do now. Without this PHP's ini_restore() does nothing.

@@ -8,6 +8,7 @@ final class Script
 {
     public readonly int $pid;
     private string $output = '';
+    private string $errors = '';
     private ?array $end = null;
     /** @var resource */
     private $process;
@@ -72,16 +73,21 @@ final class Script
             }
             usleep(1000);
         }
-        return $this->end = [
+        $this->end = [
             'exit' => pcntl_wifexited($status) ? pcntl_wexitstatus($status) : null,
             'signal' => pcntl_wifsignaled($status) ? pcntl_wtermsig($status) : null,
         ];
+        // Only a PHP built for debugging reports them.
+        if (str_contains($this->errors(), 'memory leaks detected')) {
+            throw new \RuntimeException("the script leaks: " . $this->errors());
+        }
+        return $this->end;
     }
 
     /** What it wrote to standard error so far. */
     public function errors(): string
     {
         stream_set_blocking($this->pipes[2], false);
-        return (string) stream_get_contents($this->pipes[2]);
+        return $this->errors .= stream_get_contents($this->pipes[2]);
     }
 }

@@ -25,7 +25,7 @@ final class EchoTest extends ServerTestCase
         self::assertTrue($client->expect($opcode) === $data, 'the echo differs');
     }
 
-    public function messages(): array
+    public static function messages(): array
     {
         return [
             'text' => ['Grüße, 世界 👋', false],

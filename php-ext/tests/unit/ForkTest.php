@@ -280,7 +280,7 @@ final class ForkTest extends ServerTestCase
         self::assertSame(SIGTERM, $script->end()['signal']);
     }
 
-    public function ends(): array
+    public static function ends(): array
     {
         return [
             'exit' => ['exit(0);', null],

@@ -14,7 +14,7 @@ final class HandshakeMistakesTest extends ServerTestCase
         $this->next($first);
     }
 
-    public function switches(): array
+    public static function switches(): array
     {
         return [[true, 'handshake'], ['on', 'handshake'], [false, 'open'], ['off', 'open'], [null, 'open']];
     }
@@ -27,7 +27,7 @@ final class HandshakeMistakesTest extends ServerTestCase
         $this->start(['handshake_events' => $value]);
     }
 
-    public function neitherOnNorOff(): array
+    public static function neitherOnNorOff(): array
     {
         return [[1, '"1"'], ['yes', '"yes"'], [[true], 'a value of type array with an item of type bool']];
     }
@@ -47,7 +47,7 @@ final class HandshakeMistakesTest extends ServerTestCase
         self::assertSame(101, $client->answer());
     }
 
-    public function mistakes(): iterable
+    public static function mistakes(): iterable
     {
         $accept = fn (mixed $headers) => fn (int $conn) => ws_accept($conn, null, $headers);
         $headers = 'ws_accept(): Argument #3 ($headers)';

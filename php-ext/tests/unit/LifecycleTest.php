@@ -26,7 +26,7 @@ final class LifecycleTest extends TestCase
         self::assertSame(0, $again->end()['exit']);
     }
 
-    public function ends(): array
+    public static function ends(): array
     {
         return [
             'its last line' => ['', 1001, 0],

@@ -29,7 +29,7 @@ final class PollTest extends ServerTestCase
         self::assertLessThan($timeout + 0.5, $took);
     }
 
-    public function timeouts(): array
+    public static function timeouts(): array
     {
         return [[0.001], [0.05], [0.3]];
     }

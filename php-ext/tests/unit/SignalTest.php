@@ -84,7 +84,7 @@ final class SignalTest extends TestCase
         self::assertLessThan(1.0, microtime(true) - $begin);
     }
 
-    public function waysToBeBusy(): array
+    public static function waysToBeBusy(): array
     {
         $poll = 'while (true) { ws_poll_events(10, -1); } echo "not reached\n";';
         return [

@@ -122,7 +122,7 @@ final class TlsTest extends ServerTestCase
         self::assertTrue($this->isTrustedBy($trusting));
     }
 
-    public function spoiled(): array
+    public static function spoiled(): array
     {
         $cert = fn (string $text) => fn (Certificates $files) => file_put_contents($files->cert, $text);
         $key = fn (string $text) => fn (Certificates $files) => file_put_contents($files->key, $text);
@@ -169,7 +169,7 @@ final class TlsTest extends ServerTestCase
         ws_server_start(array_intersect_key($options, array_flip($given)));
     }
 
-    public function incomplete(): array
+    public static function incomplete(): array
     {
         return [
             [['listen'], 'option "listen": tls://127.0.0.1:0 needs the options "tls_cert" and "tls_key"'],

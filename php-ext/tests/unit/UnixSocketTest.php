@@ -58,7 +58,7 @@ final class UnixSocketTest extends ServerTestCase
         self::assertSame(decoct($mode), decoct(fileperms($this->path) & 0777));
     }
 
-    public function modes(): array
+    public static function modes(): array
     {
         $owner = posix_geteuid();
         return [['', 0660], ['?mode=0600', 0600], ['?mode=666', 0666], ["?owner=$owner&mode=0640", 0640]];
