@@ -82,6 +82,12 @@ struct Slot {
 }
 
 impl Slot {
+    /// Is this connection open here? None has the number 0, which stands for no connection.
+    #[inline]
+    fn has(&self, conn: ConnId) -> bool {
+        self.conn == conn.as_u64() && self.conn != 0
+    }
+
     /// What waits for the connection when the batches up to `done` have been dealt with.
     #[inline]
     fn waiting(&self, done: u64) -> Waiting {
@@ -144,7 +150,7 @@ impl Mailbox {
         if inner.stopping {
             return Err(SendError::Stopped);
         }
-        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
+        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.has(conn));
         let Some(slot) = slot else { return Err(SendError::Gone) };
         if slot.text_only && frame.is_binary() {
             return Err(SendError::TextOnly);
@@ -174,7 +180,7 @@ impl Mailbox {
             return Err(SendError::Stopped);
         }
         let is_open =
-            |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|s| s.conn == conn.as_u64());
+            |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|slot| slot.has(**conn));
         let mut left_out: Vec<ConnId> = except.iter().filter(is_open).copied().collect();
         left_out.sort_unstable();
         left_out.dedup();
@@ -230,7 +236,8 @@ impl Mailbox {
     /// Queues the end of one connection, also of one that is closing.
     pub(crate) fn abort(&self, conn: ConnId) -> Result<(), SendError> {
         let mut inner = self.lock();
-        if inner.slots.get(conn.slot() as usize).is_none_or(|slot| slot.owner != conn.as_u64()) {
+        let owner = inner.slots.get(conn.slot() as usize).map_or(0, |slot| slot.owner);
+        if owner != conn.as_u64() || owner == 0 {
             return Err(SendError::Gone);
         }
         self.leaves(&mut inner, conn);
@@ -242,7 +249,7 @@ impl Mailbox {
 
     /// Nothing can be sent to a connection any more. False: it was so before.
     fn leaves(&self, inner: &mut Inner, conn: ConnId) -> bool {
-        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
+        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.has(conn));
         let Some(slot) = slot else { return false };
         slot.conn = 0;
         inner.text_only -= usize::from(slot.text_only);
@@ -253,7 +260,7 @@ impl Mailbox {
     /// What waits for a connection, or None if it is gone.
     pub(crate) fn waiting(&self, conn: ConnId) -> Option<Waiting> {
         let inner = self.lock();
-        let slot = inner.slots.get(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64())?;
+        let slot = inner.slots.get(conn.slot() as usize).filter(|slot| slot.has(conn))?;
         Some(slot.waiting(inner.done))
     }
 
@@ -493,6 +500,19 @@ mod tests {
         mailbox.opened(next, false);
         assert_eq!(send(&mailbox, conn, b"late"), Err(SendError::Gone));
         assert_eq!(send(&mailbox, next, b"new"), Ok(()));
+    }
+
+    #[test]
+    fn no_connection_has_the_number_0_also_when_its_slot_is_free() {
+        let (mailbox, conn) = mailbox(100, 10);
+        mailbox.closed(conn);
+        let nobody = ConnId::from_u64(0);
+        assert_eq!(send(&mailbox, nobody, b""), Err(SendError::Gone));
+        assert_eq!(mailbox.close(nobody, 1000, ""), Err(SendError::Gone));
+        assert_eq!(mailbox.abort(nobody), Err(SendError::Gone));
+        assert!(mailbox.waiting(nobody).is_none());
+        mailbox.opened(ConnId::new(0, 1, 1), false);
+        assert_eq!(mailbox.broadcast(&Frame::new(Kind::Text, b"all"), &[nobody]), Ok(1));
     }
 
     #[test]
