@@ -20,6 +20,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use wsengine_proto::{Kind, close};
 
+/// Longest name of a topic.
+const MAX_TOPIC_BYTES: usize = 256;
+
 /// A running server.
 ///
 /// Every method may be called from any thread at any time; none waits for a socket. Dropping it cuts all
@@ -142,11 +145,50 @@ impl Server {
     pub fn broadcast(&self, kind: Kind, data: &[u8], except: &[ConnId]) -> Result<usize, SendError> {
         self.check(kind, data)?;
         let frame = Frame::new(kind, data);
-        self.shared.links.iter().enumerate().try_fold(0, |reached, (thread, link)| {
-            let except: Vec<ConnId> = except.iter().filter(|conn| conn.thread() == thread).copied().collect();
-            Ok(reached + link.mailbox.broadcast(&frame, &except)?)
-        })
+        self.to_many(except, |mailbox, except| mailbox.broadcast(&frame, except))
     }
+
+    // ---- topics ----
+
+    /// Makes a connection a member of a topic, until it is unsubscribed or open no more. False: it was one before. A
+    /// topic's name has 1 to 256 bytes; the topic is there as long as it has members.
+    ///
+    /// # Errors
+    /// [`SendError::BadTopic`], [`SendError::Gone`], [`SendError::Stopped`].
+    pub fn subscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
+        check_topic(topic)?;
+        self.mailbox(conn)?.subscribe(conn, topic)
+    }
+
+    /// Ends a membership. False: there was none.
+    ///
+    /// # Errors
+    /// As for [`Server::subscribe`].
+    pub fn unsubscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
+        check_topic(topic)?;
+        self.mailbox(conn)?.unsubscribe(conn, topic)
+    }
+
+    /// Queues a message for those who are members of a topic now, but not for those of `except`, and says for how many.
+    /// It costs the caller the same however many members there are. It keeps its place among what this thread sends
+    /// and broadcasts; a member whose queue is full is treated as by [`Server::broadcast`].
+    ///
+    /// # Errors
+    /// [`SendError::BadTopic`], and those of [`Server::broadcast`].
+    pub fn publish(
+        &self,
+        kind: Kind,
+        topic: &str,
+        data: &[u8],
+        except: &[ConnId],
+    ) -> Result<usize, SendError> {
+        check_topic(topic)?;
+        self.check(kind, data)?;
+        let frame = Frame::new(kind, data);
+        self.to_many(except, |mailbox, except| mailbox.send_to_topic(topic, &frame, except))
+    }
+
+    // ---- closing ----
 
     /// Starts the closing handshake of a connection after what is queued for it. Its close event follows.
     ///
@@ -217,6 +259,19 @@ impl Server {
         self.mailbox(conn)?.decide(conn, Decision::Reject { status, body: body.to_owned(), headers })
     }
 
+    /// Appends something to the mailbox of each thread, with those of `except` that are its own, and sums up whom it
+    /// reaches.
+    fn to_many(
+        &self,
+        except: &[ConnId],
+        append: impl Fn(&Mailbox, &[ConnId]) -> Result<usize, SendError>,
+    ) -> Result<usize, SendError> {
+        self.shared.links.iter().enumerate().try_fold(0, |reached, (thread, link)| {
+            let except: Vec<ConnId> = except.iter().filter(|conn| conn.thread() == thread).copied().collect();
+            Ok(reached + append(&link.mailbox, &except)?)
+        })
+    }
+
     #[inline]
     fn check(&self, kind: Kind, data: &[u8]) -> Result<(), SendError> {
         let max = self.shared.settings.send_queue_bytes;
@@ -266,6 +321,7 @@ impl Server {
         for link in &self.shared.links {
             stats.add(&link.counters);
             stats.connections += link.mailbox.open_count() as u64;
+            stats.subscriptions += link.mailbox.subscriptions() as u64;
             stats.events_pending += link.inbox.lock().len() as u64;
         }
         stats.events_pending += self.shared.held_events.load(Ordering::Relaxed) as u64;
@@ -320,6 +376,13 @@ impl Server {
     /// Has the server stopped, all its threads ended?
     pub fn is_stopped(&self) -> bool {
         self.shared.running.load(Ordering::SeqCst) == 0
+    }
+}
+
+fn check_topic(name: &str) -> Result<(), SendError> {
+    match name.len() {
+        1..=MAX_TOPIC_BYTES => Ok(()),
+        len => Err(SendError::BadTopic { len, max: MAX_TOPIC_BYTES }),
     }
 }
 
