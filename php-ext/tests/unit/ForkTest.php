@@ -34,6 +34,7 @@ final class ForkTest extends ServerTestCase
             fn () => ws_broadcast('x'), fn () => ws_close($conn), fn () => ws_is_open($conn),
             fn () => ws_connections(), fn () => ws_event_stream(), fn () => ws_stats(), fn () => ws_server_stop(),
             fn () => ws_accept($conn), fn () => ws_reject($conn), fn () => ws_tls_reload(),
+            fn () => ws_subscribe($conn, 'a'), fn () => ws_unsubscribe($conn, 'a'), fn () => ws_publish('a', 'x'),
         ];
         $parent = getmypid();
         $output = $this->fork(function () use ($calls, $parent) {
@@ -47,7 +48,7 @@ final class ForkTest extends ServerTestCase
             }
             return "$sound of " . count($calls);
         });
-        self::assertSame('13 of 13', $output);
+        self::assertSame('16 of 16', $output);
         $client->send('still there?');
         self::assertSame('still there?', $this->next(Event::MESSAGE)->data);
         self::assertTrue(ws_send($conn, 'yes'));
