@@ -110,6 +110,7 @@ impl From<SendError> for Failure {
             ),
             SendError::TooBig { .. } => Failure::explained(WSENGINE_ERR_TOO_BIG, error.to_string()),
             SendError::TextOnly => Failure::explained(WSENGINE_ERR_UNSUPPORTED, error.to_string()),
+            SendError::BadTopic { .. } => Failure::explained(WSENGINE_ERR_INVALID, error.to_string()),
             SendError::BadClose(text) | SendError::BadDecision { text, .. } => {
                 Failure::explained(WSENGINE_ERR_INVALID, text)
             }

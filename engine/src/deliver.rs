@@ -2,7 +2,9 @@
 //!
 //! The commands for one connection are chained through the batch, broadcasts are merged in at their places, and
 //! frames that lie side by side are written as one piece. Most batches are either for single connections only or
-//! broadcasts only; for the latter the pieces are found once and serve for everybody.
+//! broadcasts only; for the latter the pieces are found once and serve for everybody. A message to a topic is in the
+//! chain of each connection that is a member at its place among the commands; where this makes the chains long, the
+//! batch is delivered in parts.
 
 use crate::driver::Conn;
 use crate::event::ConnId;
@@ -20,11 +22,16 @@ const SLICES: usize = 64;
 /// Marks the end of a chain.
 const NONE: u32 = u32::MAX;
 
+/// A part of a batch ends with the command that makes it this many nodes (8 MiB of them). No unit test has as many.
+const MAX_NODES: usize = if cfg!(test) { 16 } else { 1 << 20 };
+/// So many have room for the next batch (1 MiB).
+const KEPT_NODES: usize = 1 << 17;
+
 /// Scratch space of a hub for the batch at hand; empty between batches but for its capacity.
 #[derive(Default)]
 pub(crate) struct Plan {
-    /// For each command the next one for the same connection.
-    next: Vec<u32>,
+    /// The chains of all connections.
+    nodes: Vec<Node>,
     /// The commands for everybody.
     broadcasts: Vec<u32>,
     /// Connections with commands of their own.
@@ -34,7 +41,14 @@ pub(crate) struct Plan {
     pieces: Vec<Piece>,
 }
 
-/// A connection's chain of commands in the batch at hand.
+/// A command for one connection.
+#[derive(Clone, Copy)]
+struct Node {
+    command: u32,
+    next: u32,
+}
+
+/// A connection's chain of commands in the batch at hand: the nodes where it begins and ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Chain {
     first: u32,
@@ -79,13 +93,15 @@ impl Hub {
             self.wake_root();
         }
         let mut plan = std::mem::take(&mut self.plan);
-        self.make_plan(commands, &mut plan);
-        self.deliver(commands, &mut plan);
-        self.encoder.clear();
-        plan.next.clear();
-        plan.broadcasts.clear();
-        plan.touched.clear();
+        let mut planned = 0;
+        while planned < commands.list.len() {
+            planned = self.make_plan(commands, planned, &mut plan);
+            self.deliver(commands, &mut plan);
+            plan.clear();
+        }
+        plan.nodes.shrink_to(KEPT_NODES);
         self.plan = plan;
+        self.encoder.clear();
         for id in std::mem::take(&mut commands.refused) {
             if self.get_mut(id).is_some()
                 && let Some(mut conn) = self.take(id.slot())
@@ -99,26 +115,39 @@ impl Hub {
         }
     }
 
-    /// Chains the commands for each connection.
-    fn make_plan(&mut self, commands: &Commands, plan: &mut Plan) {
-        plan.next.resize(commands.list.len(), NONE);
-        for (index, command) in commands.list.iter().enumerate() {
-            let index = index as u32;
-            match command.target {
-                Target::All { .. } => plan.broadcasts.push(index),
-                Target::One(id) => {
-                    let Some(conn) = self.get_mut(id) else { continue };
-                    match plan.next.get_mut(conn.chain.last as usize) {
-                        Some(next) => *next = index,
-                        None => {
-                            conn.chain.first = index;
-                            plan.touched.push(id);
-                        }
+    /// Chains the commands for each connection, those from `begin` on, and says with which the next part begins.
+    fn make_plan(&mut self, commands: &Commands, begin: usize, plan: &mut Plan) -> usize {
+        for (index, command) in commands.list.iter().enumerate().skip(begin) {
+            if plan.nodes.len() >= MAX_NODES {
+                return index;
+            }
+            let number = index as u32;
+            match (command.target, &command.what) {
+                (Target::All { .. }, _) => plan.broadcasts.push(number),
+                (Target::Topic { topic, .. }, _) => self.for_members(topic, |conn| {
+                    if !is_excepted(commands, number, conn.id) {
+                        plan.chain(conn, number);
                     }
-                    conn.chain.last = index;
+                }),
+                (Target::One(id), What::Subscribe(topic)) => {
+                    // One that has ended since would be a member for ever.
+                    if self.is_known(id) {
+                        self.members.subscribe(id.slot(), *topic);
+                    }
+                }
+                (Target::One(id), What::Unsubscribe(topic)) => {
+                    if self.is_known(id) {
+                        self.members.unsubscribe(id.slot(), *topic);
+                    }
+                }
+                (Target::One(id), _) => {
+                    if let Some(conn) = self.get_mut(id) {
+                        plan.chain(conn, number);
+                    }
                 }
             }
         }
+        commands.list.len()
     }
 
     fn deliver(&mut self, commands: &Commands, plan: &mut Plan) {
@@ -158,36 +187,66 @@ impl Hub {
 }
 
 impl Plan {
+    /// Appends a command to the chain of a connection.
+    #[inline]
+    fn chain(&mut self, conn: &mut Conn, command: u32) {
+        let node = self.nodes.len() as u32;
+        match self.nodes.get_mut(conn.chain.last as usize) {
+            Some(last) => last.next = node,
+            None => {
+                conn.chain.first = node;
+                self.touched.push(conn.id);
+            }
+        }
+        conn.chain.last = node;
+        self.nodes.push(Node { command, next: NONE });
+    }
+
+    /// The node of this number, if it is one.
+    #[inline]
+    fn node(&self, number: u32) -> Option<Node> {
+        self.nodes.get(number as usize).copied()
+    }
+
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.broadcasts.clear();
+        self.touched.clear();
+    }
+
     /// Merges a connection's own commands with the broadcasts that are for it, up to a close or abort, and ends its
     /// chain.
     fn frames_of(&mut self, conn: &mut Conn, commands: &Commands) {
         self.frames.clear();
-        let mut own = std::mem::replace(&mut conn.chain, Chain::EMPTY).first;
+        let mut own = self.node(std::mem::replace(&mut conn.chain, Chain::EMPTY).first);
         let mut broadcasts = self.broadcasts.iter().copied().peekable();
         loop {
-            match broadcasts.peek() {
-                Some(&broadcast) if broadcast < own => {
+            let command = own.map_or(NONE, |own| own.command);
+            match (broadcasts.peek(), own) {
+                (Some(&broadcast), _) if broadcast < command => {
                     broadcasts.next();
                     if !is_excepted(commands, broadcast, conn.id) {
                         self.frames.push(broadcast);
                     }
                 }
-                _ if own == NONE => return,
-                _ => {
-                    self.frames.push(own);
-                    if is_ending(commands, own) {
-                        // Of a close and an abort in one batch the abort counts.
-                        while let Some(next) = self.next.get(own as usize).filter(|next| **next != NONE) {
-                            own = *next;
-                        }
-                        self.frames.pop();
-                        self.frames.push(own);
+                (_, None) => return,
+                (_, Some(node)) => {
+                    own = self.node(node.next);
+                    if is_ending(commands, command) {
+                        let ending = self.last_ending(commands, node);
+                        self.frames.push(ending);
                         return;
                     }
-                    own = self.next.get(own as usize).copied().unwrap_or(NONE);
+                    self.frames.push(command);
                 }
             }
         }
+    }
+
+    /// Of a close and an abort in one batch the abort counts. A topic's message behind them came too late.
+    fn last_ending(&self, commands: &Commands, first: Node) -> u32 {
+        let rest = std::iter::successors(Some(first), |node| self.node(node.next)).map(|node| node.command);
+        rest.filter(|command| is_ending(commands, *command)).last().unwrap_or(first.command)
     }
 
     /// Joins frames that lie side by side.
@@ -200,7 +259,7 @@ impl Plan {
                     _ => self.pieces.push(Piece::Arena(range.clone())),
                 },
                 Some(What::Large(index)) => self.pieces.push(Piece::Large(*index)),
-                Some(What::Close { .. } | What::Abort | What::Fence) | None => {}
+                _ => {}
             }
         }
     }
@@ -220,10 +279,11 @@ fn is_ending(commands: &Commands, command: u32) -> bool {
     commands.list.get(command as usize).is_some_and(|command| command.what.is_ending())
 }
 
-fn is_excepted(commands: &Commands, broadcast: u32, id: ConnId) -> bool {
-    let Some(command) = commands.list.get(broadcast as usize) else { return false };
-    let Target::All { except: Some(except) } = command.target else { return false };
-    commands.exceptions.get(except as usize).is_some_and(|except| except.contains(&id))
+fn is_excepted(commands: &Commands, command: u32, id: ConnId) -> bool {
+    let Some(command) = commands.list.get(command as usize) else { return false };
+    let (Target::All { except } | Target::Topic { except, .. }) = command.target else { return false };
+    let except = except.and_then(|except| commands.exceptions.get(except as usize));
+    except.is_some_and(|except| except.binary_search(&id).is_ok())
 }
 
 /// Writes frames that are encoded for one connection as [`write`] does.
@@ -278,4 +338,49 @@ fn write_slices<'a, T>(
         }
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::driver::tests::{open, poll};
+    use crate::{Config, Kind, Server};
+    use std::io::Read;
+
+    /// While the I/O thread writes, the host is some dozen messages further, and a part ends after 16 nodes.
+    #[test]
+    fn a_batch_in_parts_keeps_the_order_and_loses_nothing() {
+        let mut config = Config::new();
+        for (name, value) in
+            [("listen", "127.0.0.1:0"), ("io_threads", "1"), ("send_queue_messages", "100000")]
+        {
+            config.set(name, value).unwrap();
+        }
+        let server = Server::start(&config).unwrap();
+        let mut members: Vec<_> =
+            (0..7).map(|_| (open(&server), poll(&server).0.unwrap(), Vec::new())).collect();
+        for (i, (_, conn, _)) in members.iter().enumerate() {
+            server.subscribe(*conn, if i == 6 { "other" } else { "topic" }).unwrap();
+        }
+        for i in 0..1_000u16 {
+            let number = i.to_be_bytes();
+            let one = usize::from(i % 7);
+            let topic = |member: usize| member < 6;
+            let (message, to): (_, &dyn Fn(usize) -> bool) = match i % 5 {
+                0 => {
+                    (server.send(members[one].1, Kind::Binary, &number).map(|()| 1), &|member| member == one)
+                }
+                1 => (server.broadcast(Kind::Binary, &number, &[]), &|_| true),
+                _ => (server.publish(Kind::Binary, "topic", &number, &[]), &topic),
+            };
+            let expected = members.iter_mut().enumerate().filter(|(member, _)| to(*member));
+            let reached =
+                expected.map(|(_, (.., expected))| expected.extend([0x82, 2, number[0], number[1]]));
+            assert_eq!(message, Ok(reached.count()));
+        }
+        for (stream, _, expected) in &mut members {
+            let mut received = vec![0; expected.len()];
+            stream.read_exact(&mut received).unwrap();
+            assert_eq!(received, *expected);
+        }
+    }
 }

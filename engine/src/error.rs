@@ -91,6 +91,13 @@ pub enum SendError {
     NotUtf8,
     /// A binary message for a connection of the draft of 2010, which has text only.
     TextOnly,
+    /// A topic's name that is empty or too long.
+    BadTopic {
+        /// Its length in bytes.
+        len: usize,
+        /// The most that is allowed.
+        max: usize,
+    },
     /// A close code that must not be sent, or a reason that is too long; the text names it and what is allowed.
     BadClose(String),
     /// A decision on a handshake that cannot be carried out; the text names what was given and what is allowed.
@@ -129,6 +136,9 @@ impl fmt::Display for SendError {
             SendError::NotUtf8 => f.write_str("text must be valid UTF-8; send other bytes as binary"),
             SendError::TextOnly => {
                 f.write_str("the connection speaks draft-76, which has no binary messages; send text")
+            }
+            SendError::BadTopic { len, max } => {
+                write!(f, "a topic's name of {len} bytes is not allowed; allowed are 1 to {max}")
             }
             SendError::BadClose(text) | SendError::BadDecision { text, .. } => f.write_str(text),
             SendError::Stopped => f.write_str("the server is stopping or has stopped"),

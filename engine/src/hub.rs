@@ -12,6 +12,7 @@ use crate::link::{Link, Shared};
 use crate::mailbox::{Commands, Stop};
 use crate::sys;
 use crate::timers::{Tick, Timers};
+use crate::topics::Members;
 use crate::undecided::Decision;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -67,6 +68,7 @@ pub(crate) struct Hub {
     /// Commands on their way to the connections; empty between uses.
     pub(crate) commands: Commands,
     pub(crate) plan: crate::deliver::Plan,
+    pub(crate) members: Members,
     /// Compresses messages.
     pub(crate) encoder: Encoder,
     /// Connections that hold a message for which the inbox had no room.
@@ -108,6 +110,7 @@ impl Hub {
             timers: Timers::default(),
             commands: Commands::default(),
             plan: Default::default(),
+            members: Members::default(),
             encoder: Encoder::default(),
             paused: Vec::new(),
             undecided: HashMap::new(),
@@ -202,6 +205,7 @@ impl Hub {
         if !slot.is_some_and(|slot| std::mem::take(&mut slot.known)) {
             return;
         }
+        self.members.leave(id.slot());
         let link = self.link();
         link.mailbox.closed(id);
         link.inbox.lock().close(id, self.now, code, reason, clean);
@@ -239,6 +243,22 @@ impl Hub {
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         let conn = self.slots.get_mut(id.slot() as usize)?.conn.as_deref_mut()?;
         (conn.id == id).then_some(conn)
+    }
+
+    /// Has the host heard of this connection, but not of its end?
+    pub(crate) fn is_known(&self, id: ConnId) -> bool {
+        let slot = self.slots.get(id.slot() as usize).filter(|slot| slot.known);
+        slot.and_then(|slot| slot.conn.as_ref()).is_some_and(|conn| conn.id == id)
+    }
+
+    /// Goes through the members of a topic.
+    pub(crate) fn for_members(&mut self, topic: u32, mut f: impl FnMut(&mut Conn)) {
+        for slot in self.members.of(topic) {
+            let slot = self.slots.get_mut(*slot as usize);
+            if let Some(conn) = slot.and_then(|slot| slot.conn.as_deref_mut()) {
+                f(conn);
+            }
+        }
     }
 
     /// Takes out each connection in turn and puts it back.

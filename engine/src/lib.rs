@@ -61,6 +61,7 @@ mod stream;
 mod sys;
 mod timers;
 mod tls;
+mod topics;
 mod undecided;
 
 pub use config::{Config, OptionInfo};

@@ -16,10 +16,26 @@ impl Shared {
 
     pub(crate) fn broadcast(&self, kind: Kind, data: &[u8], except: &[ConnId]) -> Result<usize, SendError> {
         let frame = Frame::new(kind, data);
-        self.links.iter().enumerate().try_fold(0, |reached, (thread, link)| {
-            let except: Vec<ConnId> = except.iter().filter(|conn| conn.thread() == thread).copied().collect();
-            Ok(reached + link.mailbox.broadcast(&frame, &except)?)
-        })
+        self.to_many(except, |mailbox, except| mailbox.broadcast(&frame, except))
+    }
+
+    pub(crate) fn publish(
+        &self,
+        kind: Kind,
+        topic: &str,
+        data: &[u8],
+        except: &[ConnId],
+    ) -> Result<usize, SendError> {
+        let frame = Frame::new(kind, data);
+        self.to_many(except, |mailbox, except| mailbox.send_to_topic(topic, &frame, except))
+    }
+
+    pub(crate) fn subscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
+        self.mailbox(conn)?.subscribe(conn, topic)
+    }
+
+    pub(crate) fn unsubscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
+        self.mailbox(conn)?.unsubscribe(conn, topic)
     }
 
     pub(crate) fn close(&self, conn: ConnId, code: u16, reason: &str) -> Result<(), SendError> {
@@ -37,9 +53,27 @@ impl Shared {
             Request::Broadcast { kind, data, except } => {
                 self.broadcast(kind, data, except).map(|reached| reached as u64)
             }
+            Request::Publish { kind, topic, data, except } => {
+                self.publish(kind, topic, data, except).map(|reached| reached as u64)
+            }
+            Request::Subscribe { conn, topic } => self.subscribe(conn, topic).map(u64::from),
+            Request::Unsubscribe { conn, topic } => self.unsubscribe(conn, topic).map(u64::from),
             Request::Close { conn, code, reason } => self.close(conn, code, reason).map(|()| 0),
             Request::IsOpen { conn } => Ok(u64::from(self.is_open(conn))),
         }
+    }
+
+    /// Appends something to the mailbox of each thread, with those of `except` that are its own, and sums up whom it
+    /// reaches.
+    fn to_many(
+        &self,
+        except: &[ConnId],
+        append: impl Fn(&Mailbox, &[ConnId]) -> Result<usize, SendError>,
+    ) -> Result<usize, SendError> {
+        self.links.iter().enumerate().try_fold(0, |reached, (thread, link)| {
+            let except: Vec<ConnId> = except.iter().filter(|conn| conn.thread() == thread).copied().collect();
+            Ok(reached + append(&link.mailbox, &except)?)
+        })
     }
 
     #[inline]

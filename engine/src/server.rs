@@ -21,13 +21,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use wsengine_proto::{Kind, close};
 
+/// Longest name of a topic.
+const MAX_TOPIC_BYTES: usize = 256;
+
 /// A running server.
 ///
 /// Every method may be called from any thread at any time; none waits for a socket. Dropping it cuts all
 /// connections and waits for the threads to end, which takes milliseconds.
 ///
-/// A forked child has none of its threads. There [`Server::send`], [`Server::broadcast`], [`Server::close`] and
-/// [`Server::is_open`] travel to the process that has it, if that has called [`Server::serve_children`] before; they
+/// A forked child has none of its threads. There [`Server::send`], [`Server::broadcast`], [`Server::publish`],
+/// [`Server::subscribe`], [`Server::unsubscribe`], [`Server::close`] and [`Server::is_open`] travel to the process that has it, if that has called [`Server::serve_children`] before; they
 /// take as long as it takes to answer. Nothing else may be called there but [`Server::addresses`], [`Server::port`],
 /// [`Server::process`] and [`Server::is_in_child`]; dropping it does nothing.
 pub struct Server {
@@ -185,11 +188,60 @@ impl Server {
     pub fn broadcast(&self, kind: Kind, data: &[u8], except: &[ConnId]) -> Result<usize, SendError> {
         self.check(kind, data)?;
         if self.is_in_child() {
-            let reached = self.ask_parent(&Request::Broadcast { kind, data, except })?;
-            return Ok(usize::try_from(reached).unwrap_or(usize::MAX));
+            return self.ask_parent(&Request::Broadcast { kind, data, except }).map(count);
         }
         self.shared.broadcast(kind, data, except)
     }
+
+    // ---- topics ----
+
+    /// Makes a connection a member of a topic, until it is unsubscribed or open no more. False: it was one before. A
+    /// topic's name has 1 to 256 bytes; the topic is there as long as it has members.
+    ///
+    /// # Errors
+    /// [`SendError::BadTopic`], [`SendError::Gone`], [`SendError::Stopped`].
+    pub fn subscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
+        check_topic(topic)?;
+        if self.is_in_child() {
+            return self.ask_parent(&Request::Subscribe { conn, topic }).map(|new| new == 1);
+        }
+        self.shared.subscribe(conn, topic)
+    }
+
+    /// Ends a membership. False: there was none.
+    ///
+    /// # Errors
+    /// As for [`Server::subscribe`].
+    pub fn unsubscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
+        check_topic(topic)?;
+        if self.is_in_child() {
+            return self.ask_parent(&Request::Unsubscribe { conn, topic }).map(|was| was == 1);
+        }
+        self.shared.unsubscribe(conn, topic)
+    }
+
+    /// Queues a message for those who are members of a topic now, but not for those of `except`, and says for how many.
+    /// It costs the caller the same however many members there are. It keeps its place among what this thread sends
+    /// and broadcasts; a member whose queue is full is treated as by [`Server::broadcast`].
+    ///
+    /// # Errors
+    /// [`SendError::BadTopic`], and those of [`Server::broadcast`].
+    pub fn publish(
+        &self,
+        kind: Kind,
+        topic: &str,
+        data: &[u8],
+        except: &[ConnId],
+    ) -> Result<usize, SendError> {
+        check_topic(topic)?;
+        self.check(kind, data)?;
+        if self.is_in_child() {
+            return self.ask_parent(&Request::Publish { kind, topic, data, except }).map(count);
+        }
+        self.shared.publish(kind, topic, data, except)
+    }
+
+    // ---- closing ----
 
     /// Starts the closing handshake of a connection after what is queued for it. Its close event follows.
     ///
@@ -309,6 +361,7 @@ impl Server {
         for link in &self.shared.links {
             stats.add(&link.counters);
             stats.connections += link.mailbox.open_count() as u64;
+            stats.subscriptions += link.mailbox.subscriptions() as u64;
             stats.events_pending += link.inbox.lock().len() as u64;
         }
         stats.events_pending += self.shared.held_events.load(Ordering::Relaxed) as u64;
@@ -363,6 +416,18 @@ impl Server {
     /// Has the server stopped, all its threads ended?
     pub fn is_stopped(&self) -> bool {
         self.shared.running.load(Ordering::SeqCst) == 0
+    }
+}
+
+/// What a parent has answered.
+fn count(reached: u64) -> usize {
+    usize::try_from(reached).unwrap_or(usize::MAX)
+}
+
+fn check_topic(name: &str) -> Result<(), SendError> {
+    match name.len() {
+        1..=MAX_TOPIC_BYTES => Ok(()),
+        len => Err(SendError::BadTopic { len, max: MAX_TOPIC_BYTES }),
     }
 }
 

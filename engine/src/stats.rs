@@ -23,6 +23,8 @@ macro_rules! counters {
             pub events_pending: u64,
             /// Bytes that wait to be sent to slow connections.
             pub queued_bytes: u64,
+            /// Subscriptions of open connections to topics.
+            pub subscriptions: u64,
             $($(#[doc = $doc])+ pub $name: u64,)+
         }
 
@@ -34,6 +36,7 @@ macro_rules! counters {
                     ("handshakes", self.handshakes),
                     ("events_pending", self.events_pending),
                     ("queued_bytes", self.queued_bytes),
+                    ("subscriptions", self.subscriptions),
                     $((stringify!($name), self.$name),)+
                 ]
             }

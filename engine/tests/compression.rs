@@ -100,7 +100,7 @@ fn messages_refer_to_earlier_ones_where_that_is_agreed() {
 
 /// A message that is compressed for all moves the windows of the peers, but not those of our compressors.
 #[test]
-fn broadcasts_and_single_messages_mix_in_every_mode() {
+fn messages_to_one_to_a_topic_and_to_all_mix_in_every_mode() {
     for mode in ["no_context_takeover", "context_takeover"] {
         let server = start(&[("compression", mode)]);
         let offers = [
@@ -111,23 +111,27 @@ fn broadcasts_and_single_messages_mix_in_every_mode() {
         ];
         let mut clients: Vec<_> = offers.map(|offer| Deflating::open(&server, offer)).into();
         let ids: Vec<_> = clients.iter().map(|_| poll_open(&server)).collect();
+        ids.iter().for_each(|id| assert_eq!(server.subscribe(*id, "words"), Ok(true)));
         for round in 0..10 {
             for (index, id) in ids.iter().enumerate() {
                 server.send(*id, Kind::Text, words(round * 100 + index).as_bytes()).unwrap();
             }
             assert_eq!(server.broadcast(Kind::Text, words(round).as_bytes(), &[]), Ok(ids.len()));
             assert_eq!(server.broadcast(Kind::Text, b"short", &[]), Ok(ids.len()));
+            let topical = words(round + 50);
+            assert_eq!(server.publish(Kind::Text, "words", topical.as_bytes(), &[]), Ok(ids.len()));
         }
         for client in &mut clients {
             let in_context = !client.answer.contains("server_no_context_takeover");
             let mut texts: Vec<String> = Vec::new();
-            for _ in 0..30 {
+            for _ in 0..40 {
                 texts.push(client.read(in_context).0);
             }
             for round in 0..10 {
-                assert!(texts[round * 3].contains(&format!("\"number\":{}", round * 100)[..9]), "{mode}");
-                assert_eq!(texts[round * 3 + 1], words(round), "{mode} {}", client.answer);
-                assert_eq!(texts[round * 3 + 2], "short");
+                let [single, broadcast, short, topical] = &texts[round * 4..][..4] else { unreachable!() };
+                assert!(single.contains(&format!("\"number\":{}", round * 100)[..9]), "{mode}");
+                assert_eq!((broadcast, short.as_str()), (&words(round), "short"), "{mode} {}", client.answer);
+                assert_eq!(topical, &words(round + 50), "{mode} {}", client.answer);
             }
         }
     }

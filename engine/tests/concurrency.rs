@@ -15,28 +15,33 @@ use wsengine::{ConnId, Kind, SendError};
 const THREADS: usize = 8;
 const STAYERS: usize = 4;
 const EACH: u32 = 2_000;
-/// One broadcast to so many single messages.
-const BROADCAST_EVERY: u32 = 10;
+/// One message for many, and one for a topic, to so many single messages.
+const MANY_EVERY: u32 = 10;
 
-/// A message: which thread sent it, to one or to all, and its number among those.
-fn payload(thread: usize, to_all: bool, number: u32) -> Vec<u8> {
-    let mut payload = vec![thread as u8, u8::from(to_all)];
+/// Ways to send: to one, to all, to a topic.
+const ONE: u8 = 0;
+const ALL: u8 = 1;
+const TOPIC: u8 = 2;
+
+/// A message: which thread sent it, which way, and its number among those.
+fn payload(thread: usize, way: u8, number: u32) -> Vec<u8> {
+    let mut payload = vec![thread as u8, way];
     payload.extend(number.to_be_bytes());
     payload.resize(6 + number as usize % 300, b'.');
     payload
 }
 
-/// Reads until the end and gives back what came of each thread's, in order, to one and to all.
-fn read_all(mut raw: Raw) -> HashMap<(usize, bool), u32> {
-    let mut next = HashMap::<(usize, bool), u32>::new();
+/// Reads until the end and gives back how many came of each thread's, in order, each way.
+fn read_all(mut raw: Raw) -> HashMap<(usize, u8), u32> {
+    let mut next = HashMap::<(usize, u8), u32>::new();
     loop {
         let (first, data) = raw.read_frame();
         match first {
             0x82 => {
                 let number = u32::from_be_bytes(data[2..6].try_into().unwrap());
-                let expected = next.entry((data[0].into(), data[1] == 1)).or_default();
+                let expected = next.entry((data[0].into(), data[1])).or_default();
                 assert_eq!(number, *expected, "of thread {}", data[0]);
-                assert_eq!(data.len(), payload(data[0].into(), data[1] == 1, number).len());
+                assert_eq!(data.len(), payload(data[0].into(), data[1], number).len());
                 *expected += 1;
             }
             0x88 => {
@@ -71,6 +76,7 @@ fn storm(io_threads: &str) {
     for _ in 0..STAYERS {
         let raw = Raw::open(server);
         let Seen::Open { conn, .. } = host.next() else { panic!("open comes first") };
+        assert_eq!(server.subscribe(conn, "stayers"), Ok(true));
         stayers.push(conn);
         readers.push(thread::spawn(|| read_all(raw)));
     }
@@ -104,26 +110,26 @@ fn storm(io_threads: &str) {
                     for number in 0..EACH {
                         for conn in stayers {
                             assert_eq!(
-                                server.send(*conn, Kind::Binary, &payload(thread, false, number)),
+                                server.send(*conn, Kind::Binary, &payload(thread, ONE, number)),
                                 Ok(())
                             );
                         }
-                        if number % BROADCAST_EVERY == 0 {
-                            let reached = server.broadcast(
-                                Kind::Binary,
-                                &payload(thread, true, number / BROADCAST_EVERY),
-                                &[],
-                            );
+                        if number % MANY_EVERY == 0 {
+                            let [to_all, to_topic] =
+                                [ALL, TOPIC].map(|way| payload(thread, way, number / MANY_EVERY));
+                            assert!(server.broadcast(Kind::Binary, &to_all, &[]).unwrap() >= STAYERS);
+                            let reached = server.publish(Kind::Binary, "stayers", &to_topic, &[]);
                             assert!(reached.unwrap() >= STAYERS);
                         }
-                        // One of those that come and go is sent to, closed or cut.
+                        // One of those that come and go is sent to, closed, cut, or comes to the topic.
                         if number % 7 == 0
                             && let Some(conn) =
                                 server.connections().into_iter().find(|conn| !stayers.contains(conn))
                         {
-                            let result = match number % 3 {
+                            let result = match number % 4 {
                                 0 => server.close(conn, 1000, "go"),
                                 1 => server.abort(conn),
+                                2 => server.subscribe(conn, "stayers").map(|_| ()),
                                 _ => server.send(conn, Kind::Text, b"hello"),
                             };
                             assert!(matches!(result, Ok(()) | Err(SendError::Gone)), "{result:?}");
@@ -145,8 +151,9 @@ fn storm(io_threads: &str) {
     for reader in readers {
         let received = reader.join().unwrap();
         for thread in 0..THREADS {
-            assert_eq!(received[&(thread, false)], EACH);
-            assert_eq!(received[&(thread, true)], EACH / BROADCAST_EVERY);
+            assert_eq!(received[&(thread, ONE)], EACH);
+            assert_eq!(received[&(thread, ALL)], EACH / MANY_EVERY);
+            assert_eq!(received[&(thread, TOPIC)], EACH / MANY_EVERY);
         }
     }
     eventually("each open has its close", || {
@@ -155,7 +162,7 @@ fn storm(io_threads: &str) {
     });
     let stats = server.stats();
     assert_eq!(stats.opened as usize, closes.lock().unwrap().len());
-    assert_eq!((stats.closed, stats.queued_bytes), (stats.opened, 0));
+    assert_eq!((stats.closed, stats.queued_bytes, stats.subscriptions), (stats.opened, 0, 0));
 }
 
 #[test]
@@ -182,7 +189,7 @@ fn sends_race_with_the_stop() {
                 .map(|thread| {
                     scope.spawn(move || {
                         let mut number = 0;
-                        while server.send(conn, Kind::Binary, &payload(thread, false, number)) == Ok(()) {
+                        while server.send(conn, Kind::Binary, &payload(thread, ONE, number)) == Ok(()) {
                             number += 1;
                         }
                         number
@@ -195,7 +202,7 @@ fn sends_race_with_the_stop() {
         });
         let received = reader.join().unwrap();
         for (thread, accepted) in accepted.into_iter().enumerate() {
-            assert_eq!(received.get(&(thread, false)).copied().unwrap_or(0), accepted);
+            assert_eq!(received.get(&(thread, ONE)).copied().unwrap_or(0), accepted);
         }
     }
 }

@@ -75,7 +75,7 @@ fn a_handshake_without_its_last_bytes_has_its_time() {
 }
 
 #[test]
-fn binary_messages_are_refused_and_broadcasts_pass_by() {
+fn binary_messages_are_refused_and_those_for_many_pass_by() {
     let server = start(&[("legacy", "hixie76")]);
     let mut old = open(&server);
     let old_id = poll_open(&server);
@@ -91,10 +91,19 @@ fn binary_messages_are_refused_and_broadcasts_pass_by() {
     assert_eq!(server.broadcast(Kind::Binary, b"bytes", &[old_id]), Ok(1));
     assert_eq!(server.broadcast(Kind::Binary, b"bytes", &[new_id]), Ok(0));
     assert_eq!(server.broadcast(Kind::Text, b"text", &[]), Ok(2));
+    for id in [old_id, new_id] {
+        assert_eq!(server.subscribe(id, "topic"), Ok(true));
+    }
+    assert_eq!(server.publish(Kind::Binary, "topic", b"topical", &[]), Ok(1));
+    assert_eq!(server.publish(Kind::Binary, "topic", b"topical", &[new_id]), Ok(0));
+    assert_eq!(server.publish(Kind::Text, "topic", b"topical text", &[]), Ok(2));
     assert_eq!(old.read_exact(6), b"\0text\xff");
+    assert_eq!(old.read_exact(14), b"\0topical text\xff");
     assert_eq!(new.read_frame(), (0x82, b"bytes".to_vec()));
     assert_eq!(new.read_frame(), (0x82, b"bytes".to_vec()));
     assert_eq!(new.read_frame(), (0x81, b"text".to_vec()));
+    assert_eq!(new.read_frame(), (0x82, b"topical".to_vec()));
+    assert_eq!(new.read_frame(), (0x81, b"topical text".to_vec()));
 }
 
 #[test]

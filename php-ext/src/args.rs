@@ -195,6 +195,11 @@ impl Args {
     }
 }
 
+/// The text of a string argument.
+pub(crate) fn text(number: u32, bytes: &[u8]) -> Result<&str, Failure> {
+    std::str::from_utf8(bytes).map_err(|_| Failure::Value(number, "must be valid UTF-8".into()))
+}
+
 /// An argument of type `array|string`.
 pub(crate) enum ArrayOrBytes<'a> {
     Array(&'a ZendHashTable),

@@ -23,8 +23,8 @@ pub(crate) fn watch() {
 #[cold]
 pub(crate) fn not_in_child(args: &Args, server: &Server) -> Failure {
     Failure::Fork(format!(
-        "{}(): the server runs in process {}, and this is its forked child {}, which can only ws_send(), \
-         ws_broadcast(), ws_publish(), ws_close() and ws_is_open(), or start a server of its own",
+        "{}(): the server runs in process {}, and this is its forked child {}, which can send, \
+         publish, close and subscribe, or start a server of its own",
         args.function(),
         server.process(),
         std::process::id(),

@@ -1,7 +1,7 @@
 //! The table of functions as Reflection shows it: names, parameters, types, defaults, results. What they do is in
-//! `server` and `handshake`.
+//! `server`, `topics` and `handshake`.
 
-use crate::{args, handshake, server, zend};
+use crate::{args, handshake, server, topics, zend};
 use ext_php_rs::args::Arg;
 use ext_php_rs::builders::{FunctionBuilder, ModuleBuilder};
 use ext_php_rs::flags::DataType;
@@ -23,6 +23,9 @@ handlers! {
     ws_poll_events => server::poll_events;
     ws_send => server::send;
     ws_broadcast => server::broadcast;
+    ws_subscribe => topics::subscribe;
+    ws_unsubscribe => topics::unsubscribe;
+    ws_publish => topics::publish;
     ws_accept => handshake::accept;
     ws_reject => handshake::reject;
     ws_close => server::close;
@@ -39,6 +42,8 @@ pub(crate) fn add(module: ModuleBuilder) -> ModuleBuilder {
     let conn = || Arg::new("conn", DataType::Long);
     let data = || Arg::new("data", DataType::String);
     let binary = || Arg::new("binary", DataType::Bool).default("false");
+    let except = || Arg::new("except", DataType::Array).default("[]");
+    let topic = || Arg::new("topic", DataType::String);
     let headers = || Arg::new("headers", DataType::Array).default("[]");
     let timeout = || Arg::new("timeout", DataType::Double).default("-1.0");
     let event = DataType::object("WsEngine\\Event");
@@ -67,7 +72,24 @@ pub(crate) fn add(module: ModuleBuilder) -> ModuleBuilder {
             .arg(data())
             .not_required()
             .arg(binary())
-            .arg(Arg::new("except", DataType::Array).default("[]"))
+            .arg(except())
+            .returns(DataType::Long, false, false),
+        FunctionBuilder::new("ws_subscribe", ws_subscribe).arg(conn()).arg(topic()).returns(
+            DataType::Bool,
+            false,
+            false,
+        ),
+        FunctionBuilder::new("ws_unsubscribe", ws_unsubscribe).arg(conn()).arg(topic()).returns(
+            DataType::Bool,
+            false,
+            false,
+        ),
+        FunctionBuilder::new("ws_publish", ws_publish)
+            .arg(topic())
+            .arg(data())
+            .not_required()
+            .arg(binary())
+            .arg(except())
             .returns(DataType::Long, false, false),
         FunctionBuilder::new("ws_accept", ws_accept)
             .arg(conn())

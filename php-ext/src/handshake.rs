@@ -1,6 +1,6 @@
 //! What a script decides on handshakes.
 
-use crate::args::{Args, Outcome};
+use crate::args::{Args, Outcome, text};
 use crate::exception::Failure;
 use crate::options::type_name;
 use crate::server::{conn_id, own};
@@ -86,10 +86,6 @@ fn value_of(number: u32, name: &str, value: &Zval) -> Result<String, Failure> {
             Err(Failure::Type(number, text))
         }
     }
-}
-
-fn text(number: u32, bytes: &[u8]) -> Result<&str, Failure> {
-    std::str::from_utf8(bytes).map_err(|_| Failure::Value(number, "must be valid UTF-8".into()))
 }
 
 fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &str)> {

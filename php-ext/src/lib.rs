@@ -14,6 +14,7 @@ mod log;
 mod options;
 mod server;
 mod signal;
+mod topics;
 mod zend;
 
 use ext_php_rs::builders::ModuleBuilder;

@@ -3,7 +3,7 @@
 //! The server belongs to the thread that started it. One that stops stays until the script ends or starts another,
 //! so that the last events can be polled.
 
-use crate::args::{Args, Outcome};
+use crate::args::{Args, Outcome, text};
 use crate::event::{write_event, write_server_info};
 use crate::exception::Failure;
 use crate::signal::Watch;
@@ -133,16 +133,7 @@ pub(crate) fn broadcast(args: &Args, result: Slot<'_>) -> Outcome {
     args.count(1, 3)?;
     let data = args.bytes(1)?;
     let kind = kind(args.bool_or(2, false)?);
-    let mut except = Vec::new();
-    for (key, value) in args.array(3)?.into_iter().flatten() {
-        let value = value.dereference();
-        let Some(conn) = value.long() else {
-            let kind = options::type_name(value);
-            let text = format!("must be a list of connection ids (int), {kind} given at key {key}");
-            return Err(Failure::Type(3, text));
-        };
-        except.push(conn_id(conn));
-    }
+    let except = conn_ids(args, 3)?;
     match current(args)?.server.broadcast(kind, data, &except) {
         Ok(count) => result.int(count as i64),
         Err(SendError::Stopped) => result.int(0),
@@ -156,10 +147,7 @@ pub(crate) fn close(args: &Args, result: Slot<'_>) -> Outcome {
     args.count(1, 3)?;
     let conn = args.int(1)?;
     let code = args.int_or(2, 1000)?;
-    let reason = args.bytes_or(3, b"")?;
-    let Ok(reason) = std::str::from_utf8(reason) else {
-        return Err(Failure::Value(3, "must be valid UTF-8".into()));
-    };
+    let reason = text(3, args.bytes_or(3, b"")?)?;
     if reason.len() > MAX_REASON_BYTES {
         let text = format!("must be at most {MAX_REASON_BYTES} bytes long, {} given", reason.len());
         return Err(Failure::Value(3, text));
@@ -388,8 +376,22 @@ pub(crate) fn conn_id(conn: i64) -> ConnId {
     ConnId::from_u64(conn as u64)
 }
 
+/// A list of connections, none if it is not given.
+pub(crate) fn conn_ids(args: &Args, number: u32) -> Result<Vec<ConnId>, Failure> {
+    let list = args.array(number)?.into_iter().flatten();
+    list.map(|(key, value)| {
+        let value = value.dereference();
+        value.long().map(conn_id).ok_or_else(|| {
+            let kind = options::type_name(value);
+            let text = format!("must be a list of connection ids (int), {kind} given at key {key}");
+            Failure::Type(number, text)
+        })
+    })
+    .collect()
+}
+
 #[inline]
-fn kind(binary: bool) -> Kind {
+pub(crate) fn kind(binary: bool) -> Kind {
     if binary { Kind::Binary } else { Kind::Text }
 }
 
@@ -404,9 +406,9 @@ fn timeout(argument: u32, seconds: f64) -> Result<Option<Duration>, Failure> {
     Ok(Some(Duration::try_from_secs_f64(seconds).map_or(LONGEST, |timeout| timeout.min(LONGEST))))
 }
 
-/// A message that no connection could be sent.
+/// A message that no connection could be sent, or a topic that is none.
 #[cold]
-fn message_failure(args: &Args, argument: u32, error: SendError) -> Failure {
+pub(crate) fn message_failure(args: &Args, argument: u32, error: SendError) -> Failure {
     match error {
         SendError::NotUtf8 => {
             let text = "must be valid UTF-8 for a text message, pass binary: true to send bytes";
@@ -422,6 +424,9 @@ fn message_failure(args: &Args, argument: u32, error: SendError) -> Failure {
             argument,
             "must be a text message, the connection speaks draft-76, which has no binary ones".into(),
         ),
+        SendError::BadTopic { len, max } => {
+            Failure::Value(argument, format!("must be 1 to {max} bytes long, {len} given"))
+        }
         SendError::NoServer => fork::no_server(args),
         other => Failure::Exception(other.to_string(), 0),
     }

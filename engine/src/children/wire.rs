@@ -11,6 +11,9 @@ use wsengine_proto::Kind;
 pub(crate) enum Request<'a> {
     Send { conn: ConnId, kind: Kind, data: &'a [u8] },
     Broadcast { kind: Kind, data: &'a [u8], except: &'a [ConnId] },
+    Publish { kind: Kind, topic: &'a str, data: &'a [u8], except: &'a [ConnId] },
+    Subscribe { conn: ConnId, topic: &'a str },
+    Unsubscribe { conn: ConnId, topic: &'a str },
     Close { conn: ConnId, code: u16, reason: &'a str },
     IsOpen { conn: ConnId },
 }
@@ -20,8 +23,11 @@ pub(crate) type Answer = Result<u64, SendError>;
 
 const SEND: u8 = 1;
 const BROADCAST: u8 = 2;
-const CLOSE: u8 = 3;
-const IS_OPEN: u8 = 4;
+const PUBLISH: u8 = 3;
+const SUBSCRIBE: u8 = 4;
+const UNSUBSCRIBE: u8 = 5;
+const CLOSE: u8 = 6;
+const IS_OPEN: u8 = 7;
 
 /// The part of a request that tells what follows.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,6 +56,15 @@ impl<'a> Request<'a> {
             Request::Broadcast { kind, data, except } => {
                 (Head { what: BROADCAST, binary: kind == Kind::Binary, ..none }, "", except, data)
             }
+            Request::Publish { kind, topic, data, except } => {
+                (Head { what: PUBLISH, binary: kind == Kind::Binary, ..none }, topic, except, data)
+            }
+            Request::Subscribe { conn, topic } => {
+                (Head { what: SUBSCRIBE, conn: conn.as_u64(), ..none }, topic, &[], &[])
+            }
+            Request::Unsubscribe { conn, topic } => {
+                (Head { what: UNSUBSCRIBE, conn: conn.as_u64(), ..none }, topic, &[], &[])
+            }
             Request::Close { conn, code, reason } => {
                 (Head { what: CLOSE, code, conn: conn.as_u64(), ..none }, reason, &[], &[])
             }
@@ -75,10 +90,14 @@ impl<'a> Request<'a> {
         except.extend(ids.iter().map(|id| ConnId::from_u64(u64::from_le_bytes(*id))));
         let conn = ConnId::from_u64(head.conn);
         let kind = if head.binary { Kind::Binary } else { Kind::Text };
+        let text = std::str::from_utf8(text).ok()?;
         match head.what {
             SEND => Some(Request::Send { conn, kind, data }),
             BROADCAST => Some(Request::Broadcast { kind, data, except }),
-            CLOSE => Some(Request::Close { conn, code: head.code, reason: std::str::from_utf8(text).ok()? }),
+            PUBLISH => Some(Request::Publish { kind, topic: text, data, except }),
+            SUBSCRIBE => Some(Request::Subscribe { conn, topic: text }),
+            UNSUBSCRIBE => Some(Request::Unsubscribe { conn, topic: text }),
+            CLOSE => Some(Request::Close { conn, code: head.code, reason: text }),
             IS_OPEN => Some(Request::IsOpen { conn }),
             _ => None,
         }
@@ -156,6 +175,9 @@ mod tests {
             let kind = if binary { Kind::Binary } else { Kind::Text };
             there_and_back(Request::Send { conn, kind, data: &data });
             there_and_back(Request::Broadcast { kind, data: &data, except: &except });
+            there_and_back(Request::Publish { kind, topic: &reason, data: &data, except: &except });
+            there_and_back(Request::Subscribe { conn, topic: &reason });
+            there_and_back(Request::Unsubscribe { conn, topic: &reason });
             there_and_back(Request::Close { conn, code, reason: &reason });
             there_and_back(Request::IsOpen { conn });
         }

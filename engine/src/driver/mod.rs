@@ -385,7 +385,7 @@ impl Sink for Delivery<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use crate::{Config, ConnId, EventBody, Server, Wait};
     use std::io::{Read, Write};
     use std::net::TcpStream;
@@ -398,7 +398,7 @@ mod tests {
         assert_ne!(bytes, PANIC);
     }
 
-    fn open(server: &Server) -> TcpStream {
+    pub(crate) fn open(server: &Server) -> TcpStream {
         let mut stream = TcpStream::connect(&server.addresses()[0]).unwrap();
         let request = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -412,7 +412,7 @@ mod tests {
         stream
     }
 
-    fn poll(server: &Server) -> (Option<ConnId>, Option<u16>) {
+    pub(crate) fn poll(server: &Server) -> (Option<ConnId>, Option<u16>) {
         let mut poller = server.poller().unwrap();
         assert_eq!(poller.wait(Some(Duration::from_secs(20)), || false), Wait::Events);
         let event = poller.next().unwrap();

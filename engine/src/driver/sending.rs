@@ -171,7 +171,7 @@ impl Conn {
     fn make_room(&mut self, hub: &mut Hub, len: usize, target: Target) -> bool {
         let policy = hub.shared.settings.slow_consumer;
         if !self.drain_wanted {
-            let broadcast = matches!(target, Target::All { .. });
+            let broadcast = !matches!(target, Target::One(_));
             tracing::debug!(conn = %self.id, slow_consumer = policy.name(), broadcast, "send queue is full");
         }
         let mut dropped = 0;

@@ -21,7 +21,7 @@ pub(crate) struct Commands {
     /// Small frames and close reasons, one after the other.
     pub(crate) arena: Vec<u8>,
     pub(crate) large: Vec<Bytes>,
-    /// For broadcasts: who is left out.
+    /// For messages to many: who is left out, in ascending order.
     pub(crate) exceptions: Vec<Vec<ConnId>>,
     /// What the host has decided on handshakes.
     pub(crate) decisions: Vec<(ConnId, Decision)>,
@@ -32,7 +32,7 @@ pub(crate) struct Commands {
     /// The host has taken a batch of events that was full.
     pub(crate) resume: bool,
     pub(crate) stop: Option<Stop>,
-    /// Bytes of all frames.
+    /// Bytes of all frames, and of changes of topics.
     pub(super) bytes: usize,
 }
 
@@ -50,6 +50,11 @@ pub(crate) enum Target {
     All {
         except: Option<u32>,
     },
+    /// The members of the topic of this number, less those of an entry of `exceptions`.
+    Topic {
+        topic: u32,
+        except: Option<u32>,
+    },
 }
 
 /// What is to be done.
@@ -60,11 +65,17 @@ pub(crate) enum What {
     /// A frame of its own.
     Large(u32),
     /// The closing handshake; the reason lies in the arena.
-    Close { code: u16, reason: Range<usize> },
+    Close {
+        code: u16,
+        reason: Range<usize>,
+    },
     /// The end, at once.
     Abort,
     /// The host has dealt with all events up to the connection's fence; what it had to say stands before this.
     Fence,
+    /// The connection is a member of the topic of this number from here on, or is none any more.
+    Subscribe(u32),
+    Unsubscribe(u32),
 }
 
 impl What {
@@ -83,7 +94,7 @@ pub(crate) struct Stop {
     pub(crate) drain: Duration,
 }
 
-/// A frame that is encoded once, for one connection or for all.
+/// A frame that is encoded once, for one connection or for many.
 pub(crate) enum Frame<'a> {
     Small { opcode: Opcode, payload: &'a [u8] },
     Large(Bytes),
@@ -145,6 +156,12 @@ impl Commands {
         self.list.push(Command { target, what });
     }
 
+    /// A change of topics. It counts as bytes too: any number of them may come without a frame.
+    pub(super) fn push_change(&mut self, conn: ConnId, what: What) {
+        self.bytes += size_of::<Command>();
+        self.list.push(Command { target: Target::One(conn), what });
+    }
+
     pub(super) fn except(&mut self, left_out: Vec<ConnId>) -> Option<u32> {
         if left_out.is_empty() {
             return None;
@@ -186,16 +203,16 @@ impl Commands {
         match what {
             What::Small(range) => self.bytes(range),
             What::Large(index) => self.large.get(*index as usize).map_or(&[], |frame| frame),
-            What::Close { .. } | What::Abort | What::Fence => &[],
+            _ => &[],
         }
     }
 
-    /// A frame as one that can wait: a small one is copied, a large one shared.
+    /// The same as one that can wait: a small one is copied, a large one shared.
     pub(crate) fn frame(&self, what: &What) -> Bytes {
         match what {
             What::Small(range) => Bytes::copy_from_slice(self.bytes(range)),
             What::Large(index) => self.large.get(*index as usize).cloned().unwrap_or_default(),
-            What::Close { .. } | What::Abort | What::Fence => Bytes::new(),
+            _ => Bytes::new(),
         }
     }
 }

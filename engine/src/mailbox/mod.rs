@@ -6,9 +6,11 @@
 //! Beside the commands lies what hosts must know of each connection without asking its thread: whether it is open
 //! and how much waits for it. What waits is the sum of what lies in the outbox (published by the I/O thread) and
 //! of what was sent since (counted here); the latter is forgotten when the thread is done with the batch it was
-//! in. A host thus never gets more into a queue than its cap.
+//! in. A host thus never gets more into a queue than its cap. Which topics there are, and who is subscribed to them, is
+//! in `topics`.
 
 mod commands;
+mod topics;
 
 pub(crate) use commands::{Command, Commands, Frame, Stop, Target, What};
 
@@ -56,10 +58,18 @@ struct Inner {
     done: u64,
     /// Handshakes on which the host has yet to decide, each with the subprotocols that the client offers.
     undecided: HashMap<ConnId, Vec<String>>,
+    topics: topics::Topics,
     /// Open connections that are text only.
     text_only: usize,
     stopping: bool,
     waiting: usize,
+}
+
+/// How many connections a message is for, and how many of them have text only.
+#[derive(Clone, Copy, Default)]
+struct Audience {
+    all: usize,
+    text_only: usize,
 }
 
 /// What hosts know of a connection.
@@ -82,6 +92,12 @@ struct Slot {
 }
 
 impl Slot {
+    /// Is this connection open here? None has the number 0, which stands for no connection.
+    #[inline]
+    fn has(&self, conn: ConnId) -> bool {
+        self.conn == conn.as_u64() && self.conn != 0
+    }
+
     /// What waits for the connection when the batches up to `done` have been dealt with.
     #[inline]
     fn waiting(&self, done: u64) -> Waiting {
@@ -144,7 +160,7 @@ impl Mailbox {
         if inner.stopping {
             return Err(SendError::Stopped);
         }
-        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
+        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.has(conn));
         let Some(slot) = slot else { return Err(SendError::Gone) };
         if slot.text_only && frame.is_binary() {
             return Err(SendError::TextOnly);
@@ -169,28 +185,41 @@ impl Mailbox {
 
     /// Queues a frame for all connections of this thread but `except`.
     pub(crate) fn broadcast(&self, frame: &Frame<'_>, except: &[ConnId]) -> Result<usize, SendError> {
-        let mut inner = self.lock_with_room();
+        let inner = self.lock_with_room();
         if inner.stopping {
             return Err(SendError::Stopped);
         }
         let is_open =
-            |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|s| s.conn == conn.as_u64());
-        let mut left_out: Vec<ConnId> = except.iter().filter(is_open).copied().collect();
+            |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|slot| slot.has(**conn));
+        let left_out = except.iter().filter(is_open).copied().collect();
+        let everybody = Audience { all: self.open.load(Ordering::Relaxed), text_only: inner.text_only };
+        Ok(self.push_to_many(inner, frame, everybody, left_out, |except| Target::All { except }))
+    }
+
+    /// Queues a frame for all of an audience but those `left_out` of it, if these are not all, and says for how many.
+    fn push_to_many(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        frame: &Frame<'_>,
+        audience: Audience,
+        mut left_out: Vec<ConnId>,
+        target: impl FnOnce(Option<u32>) -> Target,
+    ) -> usize {
         left_out.sort_unstable();
         left_out.dedup();
-        let mut reached = self.open.load(Ordering::Relaxed).saturating_sub(left_out.len());
-        if inner.text_only > 0 && frame.is_binary() {
+        let mut reached = audience.all.saturating_sub(left_out.len());
+        if audience.text_only > 0 && frame.is_binary() {
             let text_only =
-                |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|s| s.text_only);
-            reached = reached.saturating_sub(inner.text_only - left_out.iter().filter(text_only).count());
+                |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|slot| slot.text_only);
+            reached = reached.saturating_sub(audience.text_only - left_out.iter().filter(text_only).count());
         }
         if reached > 0 {
             let except = inner.commands.except(left_out);
-            inner.commands.push_frame(Target::All { except }, frame);
+            inner.commands.push_frame(target(except), frame);
             drop(inner);
             self.wake();
         }
-        Ok(reached)
+        reached
     }
 
     /// Decides on a handshake, once. A subprotocol must be one that the client offers.
@@ -230,7 +259,8 @@ impl Mailbox {
     /// Queues the end of one connection, also of one that is closing.
     pub(crate) fn abort(&self, conn: ConnId) -> Result<(), SendError> {
         let mut inner = self.lock();
-        if inner.slots.get(conn.slot() as usize).is_none_or(|slot| slot.owner != conn.as_u64()) {
+        let owner = inner.slots.get(conn.slot() as usize).map_or(0, |slot| slot.owner);
+        if owner != conn.as_u64() || owner == 0 {
             return Err(SendError::Gone);
         }
         self.leaves(&mut inner, conn);
@@ -242,10 +272,12 @@ impl Mailbox {
 
     /// Nothing can be sent to a connection any more. False: it was so before.
     fn leaves(&self, inner: &mut Inner, conn: ConnId) -> bool {
-        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64());
+        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.has(conn));
         let Some(slot) = slot else { return false };
         slot.conn = 0;
-        inner.text_only -= usize::from(slot.text_only);
+        let text_only = slot.text_only;
+        inner.text_only -= usize::from(text_only);
+        inner.leave_topics(conn, text_only);
         self.open.fetch_sub(1, Ordering::Relaxed);
         true
     }
@@ -253,7 +285,7 @@ impl Mailbox {
     /// What waits for a connection, or None if it is gone.
     pub(crate) fn waiting(&self, conn: ConnId) -> Option<Waiting> {
         let inner = self.lock();
-        let slot = inner.slots.get(conn.slot() as usize).filter(|slot| slot.conn == conn.as_u64())?;
+        let slot = inner.slots.get(conn.slot() as usize).filter(|slot| slot.has(conn))?;
         Some(slot.waiting(inner.done))
     }
 
@@ -493,6 +525,19 @@ mod tests {
         mailbox.opened(next, false);
         assert_eq!(send(&mailbox, conn, b"late"), Err(SendError::Gone));
         assert_eq!(send(&mailbox, next, b"new"), Ok(()));
+    }
+
+    #[test]
+    fn no_connection_has_the_number_0_also_when_its_slot_is_free() {
+        let (mailbox, conn) = mailbox(100, 10);
+        mailbox.closed(conn);
+        let nobody = ConnId::from_u64(0);
+        assert_eq!(send(&mailbox, nobody, b""), Err(SendError::Gone));
+        assert_eq!(mailbox.close(nobody, 1000, ""), Err(SendError::Gone));
+        assert_eq!(mailbox.abort(nobody), Err(SendError::Gone));
+        assert!(mailbox.waiting(nobody).is_none());
+        mailbox.opened(ConnId::new(0, 1, 1), false);
+        assert_eq!(mailbox.broadcast(&Frame::new(Kind::Text, b"all"), &[nobody]), Ok(1));
     }
 
     #[test]

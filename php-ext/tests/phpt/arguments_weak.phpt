@@ -42,6 +42,9 @@ attempt('string from another object', fn () => ws_broadcast(new stdClass()));
 attempt('string from array', fn () => ws_broadcast([]));
 attempt('bool from int', fn () => ws_broadcast("\xFF", 1));
 attempt('bool from array', fn () => ws_broadcast('x', []));
+attempt('topic from int', fn () => ws_publish(17, 'x'));
+attempt('topic from an object', fn () => ws_unsubscribe('5', new Text()));
+attempt('topic from null', fn () => ws_subscribe(5, null));
 attempt('float from int', fn () => ws_poll_event(0));
 attempt('float from string', fn () => ws_poll_event('0.0'));
 attempt('float from other text', fn () => ws_poll_event('soon'));
@@ -89,6 +92,13 @@ bool from int
   0
 bool from array
   TypeError: ws_broadcast(): Argument #2 ($binary) must be of type bool, array given
+topic from int
+  0
+topic from an object
+  false
+topic from null
+  [ws_subscribe(): Passing null to parameter #2 ($topic) of type string is deprecated]
+  ValueError: ws_subscribe(): Argument #2 ($topic) must be 1 to 256 bytes long, 0 given
 float from int
   null
 float from string

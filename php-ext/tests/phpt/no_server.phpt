@@ -6,6 +6,7 @@ $calls = [
     fn () => ws_poll_event(), fn () => ws_poll_events(), fn () => ws_send(1, 'x'), fn () => ws_broadcast('x'),
     fn () => ws_close(1), fn () => ws_is_open(1), fn () => ws_connections(), fn () => ws_event_stream(),
     fn () => ws_stats(), fn () => ws_server_stop(), fn () => ws_accept(1), fn () => ws_reject(1), fn () => ws_tls_reload(),
+    fn () => ws_subscribe(1, 'a'), fn () => ws_unsubscribe(1, 'a'), fn () => ws_publish('a', 'x'),
 ];
 foreach ($calls as $call) {
     try {
@@ -29,3 +30,6 @@ WsEngine\Exception: ws_server_stop(): no server has been started; call ws_server
 WsEngine\Exception: ws_accept(): no server has been started; call ws_server_start() first
 WsEngine\Exception: ws_reject(): no server has been started; call ws_server_start() first
 WsEngine\Exception: ws_tls_reload(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_subscribe(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_unsubscribe(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_publish(): no server has been started; call ws_server_start() first

@@ -17,6 +17,16 @@ attempt(fn () => ws_send(1, str_repeat('x', 1001)));
 attempt(fn () => ws_broadcast(str_repeat('x', 1001), true));
 attempt(fn () => ws_broadcast('x', except: [1, '2']));
 attempt(fn () => ws_broadcast('x', except: ['a' => null]));
+foreach (['', str_repeat('x', 257), "a\xFF"] as $topic) {
+    attempt(fn () => ws_subscribe(1, $topic));
+    attempt(fn () => ws_unsubscribe(1, $topic));
+    attempt(fn () => ws_publish($topic, 'x'));
+}
+attempt(fn () => ws_publish('a', "\xFF"));
+attempt(fn () => ws_publish('a', str_repeat('x', 1001), true));
+attempt(fn () => ws_publish('a', 'x', except: [1, [2]]));
+attempt(fn () => ws_publish(str_repeat('x', 256), "\xFF", true));
+attempt(fn () => ws_subscribe(1, "anything: \0/#+*ä"));
 attempt(fn () => ws_poll_events(0));
 attempt(fn () => ws_poll_events(-1));
 attempt(fn () => ws_poll_event(NAN));
@@ -37,6 +47,20 @@ ValueError: ws_send(): Argument #2 ($data) must be at most 1000 bytes long, whic
 ValueError: ws_broadcast(): Argument #1 ($data) must be at most 1000 bytes long, which the option "send_queue_bytes" says, 1001 given
 TypeError: ws_broadcast(): Argument #3 ($except) must be a list of connection ids (int), string given at key 1
 TypeError: ws_broadcast(): Argument #3 ($except) must be a list of connection ids (int), null given at key a
+ValueError: ws_subscribe(): Argument #2 ($topic) must be 1 to 256 bytes long, 0 given
+ValueError: ws_unsubscribe(): Argument #2 ($topic) must be 1 to 256 bytes long, 0 given
+ValueError: ws_publish(): Argument #1 ($topic) must be 1 to 256 bytes long, 0 given
+ValueError: ws_subscribe(): Argument #2 ($topic) must be 1 to 256 bytes long, 257 given
+ValueError: ws_unsubscribe(): Argument #2 ($topic) must be 1 to 256 bytes long, 257 given
+ValueError: ws_publish(): Argument #1 ($topic) must be 1 to 256 bytes long, 257 given
+ValueError: ws_subscribe(): Argument #2 ($topic) must be valid UTF-8
+ValueError: ws_unsubscribe(): Argument #2 ($topic) must be valid UTF-8
+ValueError: ws_publish(): Argument #1 ($topic) must be valid UTF-8
+ValueError: ws_publish(): Argument #2 ($data) must be valid UTF-8 for a text message, pass binary: true to send bytes
+ValueError: ws_publish(): Argument #2 ($data) must be at most 1000 bytes long, which the option "send_queue_bytes" says, 1001 given
+TypeError: ws_publish(): Argument #4 ($except) must be a list of connection ids (int), array given at key 1
+0
+false
 ValueError: ws_poll_events(): Argument #1 ($max) must be at least 1, 0 given
 ValueError: ws_poll_events(): Argument #1 ($max) must be at least 1, -1 given
 ValueError: ws_poll_event(): Argument #1 ($timeout) must be a number of seconds, NAN given

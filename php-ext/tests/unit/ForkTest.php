@@ -70,6 +70,22 @@ final class ForkTest extends ServerTestCase
         self::assertSame([4000, 'by the child'], $two->closed());
     }
 
+    public function testAChildSubscribesAndPublishes(): void
+    {
+        $this->start();
+        [$one, $first] = $this->connect();
+        [$two, $second] = $this->connect();
+        ws_subscribe($first, 'news');
+        $results = $this->fork(fn () => json_encode([
+            ws_publish('news', 'one'), ws_subscribe($second, 'news'), ws_publish('news', 'both'),
+            ws_publish('news', 'second', except: [$first]), ws_unsubscribe($first, 'news'),
+            ws_unsubscribe($first, 'news'), ws_publish('news', "\xFF", true), ws_subscribe(12345, 'news'),
+        ]));
+        self::assertSame([1, true, 2, 1, true, false, 1, false], json_decode($results));
+        self::assertSame(['one', 'both'], [$one->expect(), $one->expect()]);
+        self::assertSame(['both', 'second', "\xFF"], [$two->expect(), $two->expect(), $two->expect(Client::BINARY)]);
+    }
+
     public function testAChildIsToldItsMistakesAsItsParentIs(): void
     {
         $this->start(['send_queue_bytes' => 1000]);
@@ -84,6 +100,7 @@ final class ForkTest extends ServerTestCase
         self::assertStringContainsString('must be valid UTF-8', $message(fn () => ws_send($conn, "\xFF")));
         self::assertStringContainsString('at most 1000 bytes', $message(fn () => ws_broadcast(str_repeat('x', 1001))));
         self::assertStringContainsString('1005 given', $message(fn () => ws_close($conn, 1005)));
+        self::assertStringContainsString('1 to 256 bytes', $message(fn () => ws_publish(str_repeat('x', 257), '')));
     }
 
     public function testAFullQueueIsToldToAChildAndDrainsInTheParent(): void

@@ -58,6 +58,9 @@ final class StateTest extends ServerTestCase
         self::assertFalse(ws_close($conn));
         self::assertFalse(ws_is_open($conn));
         self::assertSame(0, ws_broadcast('x'));
+        self::assertFalse(ws_subscribe($conn, 'a'));
+        self::assertFalse(ws_unsubscribe($conn, 'a'));
+        self::assertSame(0, ws_publish('a', 'x'));
         self::assertSame(0, ws_stats()['connections']);
         ws_server_stop();
     }

@@ -1,0 +1,166 @@
+//! Topics as hosts see them: the names, and who is subscribed to what, so that each call knows what it has done and
+//! whom it reaches.
+//!
+//! To the I/O thread a topic is a number. The thread has the members of each (`crate::topics`) and follows what is done
+//! here by the commands, in their order.
+
+use super::{Audience, Frame, Inner, Mailbox, Target, What};
+use crate::error::SendError;
+use crate::event::ConnId;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The topics of one I/O thread.
+#[derive(Default)]
+pub(super) struct Topics {
+    numbers: HashMap<Arc<str>, u32>,
+    /// By number.
+    list: Vec<Topic>,
+    /// Numbers that no topic has.
+    free: Vec<u32>,
+    /// The numbers of each connection's topics, in ascending order. One without topics has no entry.
+    of: HashMap<ConnId, Vec<u32>>,
+    subscriptions: usize,
+}
+
+struct Topic {
+    /// None while the number is free.
+    name: Option<Arc<str>>,
+    members: Audience,
+}
+
+impl Mailbox {
+    /// Makes a connection a member of a topic. False: it was one before.
+    pub(crate) fn subscribe(&self, conn: ConnId, name: &str) -> Result<bool, SendError> {
+        self.change(conn, |topics, text_only| topics.subscribe(conn, text_only, name).map(What::Subscribe))
+    }
+
+    /// Ends a membership. False: there was none.
+    pub(crate) fn unsubscribe(&self, conn: ConnId, name: &str) -> Result<bool, SendError> {
+        self.change(conn, |topics, text_only| {
+            topics.unsubscribe(conn, text_only, name).map(What::Unsubscribe)
+        })
+    }
+
+    /// Changes the topics of an open connection, and tells its thread if that made a difference.
+    fn change(
+        &self,
+        conn: ConnId,
+        change: impl FnOnce(&mut Topics, bool) -> Option<What>,
+    ) -> Result<bool, SendError> {
+        let mut guard = self.lock_with_room();
+        let inner = &mut *guard;
+        if inner.stopping {
+            return Err(SendError::Stopped);
+        }
+        let slot = inner.slots.get(conn.slot() as usize).filter(|slot| slot.has(conn));
+        let Some(slot) = slot else { return Err(SendError::Gone) };
+        let Some(what) = change(&mut inner.topics, slot.text_only) else { return Ok(false) };
+        inner.commands.push_change(conn, what);
+        drop(guard);
+        self.wake();
+        Ok(true)
+    }
+
+    /// Queues a frame for the members of a topic but `except`.
+    pub(crate) fn send_to_topic(
+        &self,
+        name: &str,
+        frame: &Frame<'_>,
+        except: &[ConnId],
+    ) -> Result<usize, SendError> {
+        let inner = self.lock_with_room();
+        if inner.stopping {
+            return Err(SendError::Stopped);
+        }
+        let Some((topic, members)) = inner.topics.find(name) else { return Ok(0) };
+        let left_out = except.iter().filter(|conn| inner.topics.is_member(**conn, topic)).copied().collect();
+        Ok(self.push_to_many(inner, frame, members, left_out, |except| Target::Topic { topic, except }))
+    }
+
+    /// All memberships of open connections.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.lock().topics.subscriptions
+    }
+}
+
+impl Inner {
+    /// A connection that is open no more is a member of nothing.
+    pub(super) fn leave_topics(&mut self, conn: ConnId, text_only: bool) {
+        for topic in self.topics.of.remove(&conn).unwrap_or_default() {
+            self.topics.leave(topic, text_only);
+        }
+    }
+}
+
+impl Topics {
+    /// The number of a topic that has members, and who they are.
+    fn find(&self, name: &str) -> Option<(u32, Audience)> {
+        let number = *self.numbers.get(name)?;
+        Some((number, self.list.get(number as usize)?.members))
+    }
+
+    fn is_member(&self, conn: ConnId, topic: u32) -> bool {
+        self.of.get(&conn).is_some_and(|topics| topics.binary_search(&topic).is_ok())
+    }
+
+    /// The topic's number, or None if the connection was a member before.
+    fn subscribe(&mut self, conn: ConnId, text_only: bool, name: &str) -> Option<u32> {
+        let number = match self.numbers.get(name) {
+            Some(number) => *number,
+            None => self.create(name),
+        };
+        let topics = self.of.entry(conn).or_default();
+        let Err(place) = topics.binary_search(&number) else { return None };
+        topics.insert(place, number);
+        self.subscriptions += 1;
+        if let Some(topic) = self.list.get_mut(number as usize) {
+            topic.members.all += 1;
+            topic.members.text_only += usize::from(text_only);
+        }
+        Some(number)
+    }
+
+    /// The topic's number, or None if the connection was no member.
+    fn unsubscribe(&mut self, conn: ConnId, text_only: bool, name: &str) -> Option<u32> {
+        let number = *self.numbers.get(name)?;
+        let topics = self.of.get_mut(&conn)?;
+        topics.remove(topics.binary_search(&number).ok()?);
+        if topics.is_empty() {
+            self.of.remove(&conn);
+        }
+        self.leave(number, text_only);
+        Some(number)
+    }
+
+    /// A topic that is about to have its first member.
+    fn create(&mut self, name: &str) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.list.push(Topic { name: None, members: Audience::default() });
+            self.list.len() as u32 - 1
+        });
+        let name: Arc<str> = name.into();
+        if let Some(topic) = self.list.get_mut(number as usize) {
+            topic.name = Some(name.clone());
+        }
+        self.numbers.insert(name, number);
+        number
+    }
+
+    /// A topic has a member less, and is forgotten with the last one.
+    fn leave(&mut self, number: u32, text_only: bool) {
+        let Some(topic) = self.list.get_mut(number as usize) else { return };
+        self.subscriptions -= 1;
+        topic.members.all -= 1;
+        topic.members.text_only -= usize::from(text_only);
+        if topic.members.all == 0
+            && let Some(name) = topic.name.take()
+        {
+            self.numbers.remove(&name);
+            self.free.push(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
