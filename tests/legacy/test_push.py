@@ -19,6 +19,12 @@ def lives(pid):
         return False
 
 
+def end(pid):
+    """For children that a failed test has left."""
+    if lives(pid):
+        os.kill(pid, signal.SIGKILL)
+
+
 def process_in(text):
     return int(re.search(r"process (\d+)", text)[1])
 
@@ -86,6 +92,7 @@ class Example(unittest.TestCase):
     def test_children_of_a_server_that_was_killed_end_by_themselves(self):
         with self.script.client() as client:
             process = process_in(client.receive())
+            self.addCleanup(end, process)
             self.assertTrue(lives(process))
             os.kill(self.script.process.pid, signal.SIGKILL)
             wait_for(lambda: not lives(process), "the child to end")
@@ -146,6 +153,45 @@ class Pushing(unittest.TestCase):
             wait_for(lambda: script.says("Exception: on purpose"), "the complaint")
         self.assertEqual(script.terminate(), 0)
         self.assertEqual(script.lines.count("shutdown"), 1)
+
+    def test_a_process_that_only_waits_ends_as_well(self):
+        script = self.run_with("""
+            class Lazy extends Server {
+                protected function startProcess($client) {
+                    if ($pid = pcntl_fork()) { $client->setPid($pid); return; }
+                    $this->send($client, 'process ' . getmypid());
+                    sleep(60);
+                }
+            }
+            $server = new Lazy('127.0.0.1', 0);
+            $server->run();
+        """)
+        with script.client() as client:
+            process = process_in(client.receive())
+        wait_for(lambda: not lives(process), "the child to end with its client")
+        with script.client() as client:
+            process = process_in(client.receive())
+            self.addCleanup(end, process)
+            self.assertEqual(script.terminate(), 0)
+            wait_for(lambda: not lives(process), "the child to end with the script")
+
+    def test_a_process_learns_that_its_client_is_not_connected(self):
+        script = self.run_with("""
+            class Silent extends Server {
+                protected function startProcess($client) {
+                    if ($pid = pcntl_fork()) { $client->setPid($pid); return; }
+                    $this->send($client, 'process ' . getmypid());
+                    while ($client->isConnected()) { usleep(10000); }
+                }
+            }
+            $server = new Silent('127.0.0.1', 0);
+            $server->run();
+        """)
+        with script.client() as client:
+            process = process_in(client.receive())
+            self.addCleanup(end, process)
+            os.kill(script.process.pid, signal.SIGKILL)
+            wait_for(lambda: not lives(process), "the child to end")
 
     def test_there_are_as_many_clients_as_the_administrator_says(self):
         script = self.run_with("(new Server('127.0.0.1', 0))->run();", settings=["wsengine.max_connections=1"])

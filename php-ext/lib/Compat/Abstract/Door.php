@@ -12,8 +12,8 @@ trait Door
     protected $headerOriginRequired = false;
     protected $headerSecWebSocketProtocolRequired = false;
     protected $headerSecWebSocketExtensionsRequired = false;
-    /** @var array<int, array{Socket, int}> who was asked about but is not connected yet, and since when, in seconds */
-    private array $undecided = [];
+    /** @var array<int, true> those who may come in but are not connected yet */
+    private array $expected = [];
 
     protected function checkHost($hostName)
     {
@@ -63,20 +63,34 @@ trait Door
     {
         $socket = Socket::from($handshake->id, $handshake->request);
         $handshake->attributes['socket'] = $socket;
-        $this->undecided[$socket->id] = [$socket, \hrtime(true)];
-        $user = $this->begin($socket, $handshake->request);
-        $refusal = $user === null ? 403 : $this->refusal($user->headers);
-        if ($refusal !== null) {
-            unset($this->undecided[$socket->id]);
-            $handshake->reject($refusal);
-            $this->disconnect($socket);
-            return;
+        $comes = false;
+        try {
+            $user = $this->begin($socket, $handshake->request);
+            $refusal = $user === null ? 403 : $this->refusal($user->headers);
+            if ($refusal === null) {
+                $comes = $handshake->accept(...$this->answer($user->headers));
+            } else {
+                $handshake->reject($refusal);
+            }
+        } finally {
+            if ($comes) {
+                $this->expect($socket);
+            } else {
+                $this->disconnect($socket);
+            }
         }
-        [$subprotocol, $headers] = $this->answer($user->headers);
-        if (!$handshake->accept($subprotocol, $headers)) {
-            unset($this->undecided[$socket->id]);
-            $this->disconnect($socket);
-        }
+    }
+
+    /** Of one that resets its connection now there is no event: after some seconds it will not come any more. */
+    private function expect(Socket $socket): void
+    {
+        $this->expected[$socket->id] = true;
+        $this->engine->after(5.0, function () use ($socket): void {
+            if (isset($this->expected[$socket->id])) {
+                unset($this->expected[$socket->id]);
+                $this->disconnect($socket);
+            }
+        });
     }
 
     /**
@@ -125,16 +139,5 @@ trait Door
             }
         }
         return [$subprotocol, $others];
-    }
-
-    /** A client may leave after the answer and before it is connected: who is not in ten seconds has left. */
-    private function forgetThoseWhoLeft(): void
-    {
-        foreach ($this->undecided as $id => [$socket, $since]) {
-            if (\hrtime(true) - $since > 10e9 && !$socket->isOpen()) {
-                unset($this->undecided[$id]);
-                $this->disconnect($socket);
-            }
-        }
     }
 }

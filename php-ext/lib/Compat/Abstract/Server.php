@@ -75,7 +75,7 @@ abstract class Server
         $this->engine->on('open', function (Connection $connection): void {
             $socket = $this->socketFor($connection);
             $user = $this->userAt($connection) ?? $this->begin($socket, $connection->request);
-            unset($this->undecided[$socket->id]);
+            unset($this->expected[$socket->id]);
             if ($user === null) {
                 return;
             }
@@ -108,7 +108,6 @@ abstract class Server
         });
         $this->engine->after(0, fn () => $this->tick());
         $this->engine->every(1, fn () => $this->tick());
-        $this->engine->every(1, fn () => $this->forgetThoseWhoLeft());
         Script::run($this->engine);
     }
 

@@ -60,9 +60,6 @@ class Server
         });
         $this->engine->every(1, fn () => $this->reap());
         Script::run($this->engine);
-        foreach ($this->children as $client) {
-            $this->endProcess($client);
-        }
     }
 
     /** What the children push: every $interval seconds what the callback returns, in place of a line of their own. */
