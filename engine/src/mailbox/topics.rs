@@ -10,6 +10,9 @@ use crate::event::ConnId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Changes of topics alone wake the I/O thread when so much lies in its mailbox: each would cost a system call.
+const WAKE_BYTES: usize = 64 * 1024;
+
 /// The topics of one I/O thread.
 #[derive(Default)]
 pub(super) struct Topics {
@@ -57,8 +60,12 @@ impl Mailbox {
         let Some(slot) = slot else { return Err(SendError::Gone) };
         let Some(what) = change(&mut inner.topics, slot.text_only) else { return Ok(false) };
         inner.commands.push_change(conn, what);
+        // The thread sees it before whatever comes after it, which is soon enough.
+        let many = inner.commands.bytes >= WAKE_BYTES;
         drop(guard);
-        self.wake();
+        if many {
+            self.wake();
+        }
         Ok(true)
     }
 

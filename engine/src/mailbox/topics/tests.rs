@@ -5,6 +5,8 @@ use crate::mailbox::{Commands, QueueCaps, Stop};
 use crate::topics::Members;
 use proptest::prelude::*;
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 use wsengine_proto::Kind;
 
@@ -66,6 +68,31 @@ fn after_a_stop_nothing_is_taken() {
     assert_eq!(mailbox.subscribe(conn, "a"), Err(SendError::Stopped));
     assert_eq!(mailbox.unsubscribe(conn, "a"), Err(SendError::Stopped));
     assert_eq!(publish(&mailbox, "a", &[]), Err(SendError::Stopped));
+}
+
+#[test]
+fn a_thread_sleeps_on_for_one_subscription_but_not_for_many() {
+    struct Woken(AtomicUsize);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let (mailbox, conn) = (mailbox(), ConnId::new(0, 0, 1));
+    let woken = Arc::new(Woken(AtomicUsize::new(0)));
+    mailbox.set_waker(&Waker::from(woken.clone()));
+    mailbox.opened(conn, false);
+    mailbox.set_idle(true);
+    mailbox.subscribe(conn, "a").unwrap();
+    assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+    publish(&mailbox, "a", &[]).unwrap();
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    mailbox.set_idle(true);
+    for _ in 0..1_000 {
+        mailbox.unsubscribe(conn, "a").unwrap();
+        mailbox.subscribe(conn, "a").unwrap();
+    }
+    assert_eq!(woken.0.load(Ordering::Relaxed), 2);
 }
 
 const SLOTS: u32 = 6;
