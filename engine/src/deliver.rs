@@ -3,9 +3,10 @@
 //! The commands for one connection are chained through the batch, broadcasts are merged in at their places, and
 //! frames that lie side by side are written as one piece. Most batches are either for single connections only or
 //! broadcasts only; for the latter the pieces are found once and serve for everybody. A message to a topic is in the
-//! chain of each connection that is a member at its place among the commands; where this makes the chains long, the
-//! batch is delivered in parts.
+//! chain of each connection that is a member at its place among the commands; where this makes many links, the batch
+//! is delivered in parts.
 
+use crate::chains::{Chains, NONE, View};
 use crate::driver::Conn;
 use crate::event::ConnId;
 use crate::hub::Hub;
@@ -19,19 +20,10 @@ use std::task::Waker;
 /// Pieces handed to one vectored write.
 const SLICES: usize = 64;
 
-/// Marks the end of a chain.
-const NONE: u32 = u32::MAX;
-
-/// A part of a batch ends with the command that makes it this many nodes (8 MiB of them). No unit test has as many.
-const MAX_NODES: usize = if cfg!(test) { 16 } else { 1 << 20 };
-/// So many have room for the next batch (1 MiB).
-const KEPT_NODES: usize = 1 << 17;
-
 /// Scratch space of a hub for the batch at hand; empty between batches but for its capacity.
 #[derive(Default)]
 pub(crate) struct Plan {
-    /// The chains of all connections.
-    nodes: Vec<Node>,
+    chains: Chains,
     /// The commands for everybody.
     broadcasts: Vec<u32>,
     /// Connections with commands of their own.
@@ -39,24 +31,6 @@ pub(crate) struct Plan {
     /// What one connection gets, in order.
     frames: Vec<u32>,
     pieces: Vec<Piece>,
-}
-
-/// A command for one connection.
-#[derive(Clone, Copy)]
-struct Node {
-    command: u32,
-    next: u32,
-}
-
-/// A connection's chain of commands in the batch at hand: the nodes where it begins and ends.
-#[derive(Clone, Copy)]
-pub(crate) struct Chain {
-    first: u32,
-    last: u32,
-}
-
-impl Chain {
-    pub(crate) const EMPTY: Chain = Chain { first: NONE, last: NONE };
 }
 
 /// Bytes that are written as one.
@@ -95,11 +69,13 @@ impl Hub {
         let mut plan = std::mem::take(&mut self.plan);
         let mut planned = 0;
         while planned < commands.list.len() {
+            plan.chains.begin(commands.list.len());
             planned = self.make_plan(commands, planned, &mut plan);
             self.deliver(commands, &mut plan);
-            plan.clear();
+            plan.broadcasts.clear();
+            plan.touched.clear();
         }
-        plan.nodes.shrink_to(KEPT_NODES);
+        plan.chains.end();
         self.plan = plan;
         self.encoder.clear();
         for id in std::mem::take(&mut commands.refused) {
@@ -117,37 +93,40 @@ impl Hub {
 
     /// Chains the commands for each connection, those from `begin` on, and says with which the next part begins.
     fn make_plan(&mut self, commands: &Commands, begin: usize, plan: &mut Plan) -> usize {
-        for (index, command) in commands.list.iter().enumerate().skip(begin) {
-            if plan.nodes.len() >= MAX_NODES {
-                return index;
-            }
-            let number = index as u32;
-            match (command.target, &command.what) {
-                (Target::All { .. }, _) => plan.broadcasts.push(number),
-                (Target::Topic { topic, .. }, _) => self.for_members(topic, |conn| {
-                    if !is_excepted(commands, number, conn.id) {
-                        plan.chain(conn, number);
-                    }
-                }),
-                (Target::One(id), What::Subscribe(topic)) => {
-                    // One that has ended since would be a member for ever.
-                    if self.is_known(id) {
-                        self.members.subscribe(id.slot(), *topic);
-                    }
-                }
-                (Target::One(id), What::Unsubscribe(topic)) => {
-                    if self.is_known(id) {
-                        self.members.unsubscribe(id.slot(), *topic);
-                    }
-                }
-                (Target::One(id), _) => {
+        let rest = commands.list.get(begin..).unwrap_or_default();
+        for (index, command) in (begin as u32..).zip(rest) {
+            match command.target {
+                Target::All { .. } => plan.broadcasts.push(index),
+                Target::One(id) => {
                     if let Some(conn) = self.get_mut(id) {
-                        plan.chain(conn, number);
+                        plan.chain(conn, index);
+                    }
+                }
+                Target::Topic { topic, .. } => {
+                    self.plan_topic(commands, index, topic, plan);
+                    if plan.chains.is_full() {
+                        return index as usize + 1;
                     }
                 }
             }
         }
         commands.list.len()
+    }
+
+    /// Changes the members of a topic, or chains a message for each of them.
+    fn plan_topic(&mut self, commands: &Commands, index: u32, topic: u32, plan: &mut Plan) {
+        match commands.list.get(index as usize).map(|command| &command.what) {
+            // One that has ended since would be a member for ever.
+            Some(What::Subscribe(id)) if self.is_known(*id) => self.members.subscribe(id.slot(), topic),
+            Some(What::Unsubscribe(id)) if self.is_known(*id) => self.members.unsubscribe(id.slot(), topic),
+            Some(What::Subscribe(_) | What::Unsubscribe(_)) => {}
+            _ => self.for_members(topic, |conn| {
+                if !is_excepted(commands, index, conn.id) {
+                    let link = plan.chains.add(index);
+                    plan.chain(conn, link);
+                }
+            }),
+        }
     }
 
     fn deliver(&mut self, commands: &Commands, plan: &mut Plan) {
@@ -172,7 +151,7 @@ impl Hub {
         }
         let mut common = for_everybody;
         self.for_each(|hub, conn| {
-            if conn.chain.first != NONE || !for_everybody {
+            if !conn.chain.is_empty() || !for_everybody {
                 plan.frames_of(conn, commands);
                 plan.find_pieces(commands);
                 common = false;
@@ -187,66 +166,40 @@ impl Hub {
 }
 
 impl Plan {
-    /// Appends a command to the chain of a connection.
+    /// Appends a link to the chain of a connection.
     #[inline]
-    fn chain(&mut self, conn: &mut Conn, command: u32) {
-        let node = self.nodes.len() as u32;
-        match self.nodes.get_mut(conn.chain.last as usize) {
-            Some(last) => last.next = node,
-            None => {
-                conn.chain.first = node;
-                self.touched.push(conn.id);
-            }
+    fn chain(&mut self, conn: &mut Conn, link: u32) {
+        if self.chains.append(&mut conn.chain, link) {
+            self.touched.push(conn.id);
         }
-        conn.chain.last = node;
-        self.nodes.push(Node { command, next: NONE });
-    }
-
-    /// The node of this number, if it is one.
-    #[inline]
-    fn node(&self, number: u32) -> Option<Node> {
-        self.nodes.get(number as usize).copied()
-    }
-
-    fn clear(&mut self) {
-        self.nodes.clear();
-        self.broadcasts.clear();
-        self.touched.clear();
     }
 
     /// Merges a connection's own commands with the broadcasts that are for it, up to a close or abort, and ends its
     /// chain.
     fn frames_of(&mut self, conn: &mut Conn, commands: &Commands) {
-        self.frames.clear();
-        let mut own = self.node(std::mem::replace(&mut conn.chain, Chain::EMPTY).first);
-        let mut broadcasts = self.broadcasts.iter().copied().peekable();
+        let Plan { chains, broadcasts, frames, .. } = self;
+        let chains = chains.view();
+        frames.clear();
+        let mut own = conn.chain.take();
+        let mut broadcasts = broadcasts.iter().copied();
+        let mut broadcast = broadcasts.next().unwrap_or(NONE);
         loop {
-            let command = own.map_or(NONE, |own| own.command);
-            match (broadcasts.peek(), own) {
-                (Some(&broadcast), _) if broadcast < command => {
-                    broadcasts.next();
-                    if !is_excepted(commands, broadcast, conn.id) {
-                        self.frames.push(broadcast);
-                    }
+            let command = chains.command(own);
+            if broadcast < command {
+                if !is_excepted(commands, broadcast, conn.id) {
+                    frames.push(broadcast);
                 }
-                (_, None) => return,
-                (_, Some(node)) => {
-                    own = self.node(node.next);
-                    if is_ending(commands, command) {
-                        let ending = self.last_ending(commands, node);
-                        self.frames.push(ending);
-                        return;
-                    }
-                    self.frames.push(command);
-                }
+                broadcast = broadcasts.next().unwrap_or(NONE);
+            } else if command == NONE {
+                return;
+            } else if is_ending(commands, command) {
+                frames.push(last_ending(chains, own, commands));
+                return;
+            } else {
+                frames.push(command);
+                own = chains.after(own);
             }
         }
-    }
-
-    /// Of a close and an abort in one batch the abort counts. A topic's message behind them came too late.
-    fn last_ending(&self, commands: &Commands, first: Node) -> u32 {
-        let rest = std::iter::successors(Some(first), |node| self.node(node.next)).map(|node| node.command);
-        rest.filter(|command| is_ending(commands, *command)).last().unwrap_or(first.command)
     }
 
     /// Joins frames that lie side by side.
@@ -277,6 +230,17 @@ impl Commands {
 
 fn is_ending(commands: &Commands, command: u32) -> bool {
     commands.list.get(command as usize).is_some_and(|command| command.what.is_ending())
+}
+
+/// Of a close and an abort in one batch the abort counts. A topic's message behind them came too late.
+#[cold]
+fn last_ending(chains: View<'_>, first: u32, commands: &Commands) -> u32 {
+    let link = |link: u32| (link != NONE).then_some(link);
+    let rest = std::iter::successors(Some(first), |last| link(chains.after(*last)));
+    rest.map(|link| chains.command(link))
+        .filter(|command| is_ending(commands, *command))
+        .last()
+        .unwrap_or(NONE)
 }
 
 fn is_excepted(commands: &Commands, command: u32, id: ConnId) -> bool {
@@ -346,7 +310,7 @@ mod tests {
     use crate::{Config, Kind, Server};
     use std::io::Read;
 
-    /// While the I/O thread writes, the host is some dozen messages further, and a part ends after 16 nodes.
+    /// While the I/O thread writes, the host is some dozen messages further, and a part ends after 16 links.
     #[test]
     fn a_batch_in_parts_keeps_the_order_and_loses_nothing() {
         let mut config = Config::new();

@@ -31,6 +31,7 @@
 )]
 
 mod accept;
+mod chains;
 mod children;
 mod config;
 mod deliver;

@@ -9,7 +9,7 @@
 mod ending;
 mod sending;
 
-use crate::deliver::Chain;
+use crate::chains::Chain;
 use crate::encoding::Encoding;
 use crate::event::ConnId;
 use crate::handshake::Dialect;

@@ -50,7 +50,8 @@ pub(crate) enum Target {
     All {
         except: Option<u32>,
     },
-    /// The members of the topic of this number, less those of an entry of `exceptions`.
+    /// The members of the topic of this number, less those of an entry of `exceptions`; or the topic itself, to change
+    /// who they are.
     Topic {
         topic: u32,
         except: Option<u32>,
@@ -64,6 +65,9 @@ pub(crate) enum What {
     Small(Range<usize>),
     /// A frame of its own.
     Large(u32),
+    /// The connection is a member of the topic from here on, or is none any more.
+    Subscribe(ConnId),
+    Unsubscribe(ConnId),
     /// The closing handshake; the reason lies in the arena.
     Close {
         code: u16,
@@ -73,9 +77,6 @@ pub(crate) enum What {
     Abort,
     /// The host has dealt with all events up to the connection's fence; what it had to say stands before this.
     Fence,
-    /// The connection is a member of the topic of this number from here on, or is none any more.
-    Subscribe(u32),
-    Unsubscribe(u32),
 }
 
 impl What {
@@ -157,9 +158,9 @@ impl Commands {
     }
 
     /// A change of topics. It counts as bytes too: any number of them may come without a frame.
-    pub(super) fn push_change(&mut self, conn: ConnId, what: What) {
+    pub(super) fn push_change(&mut self, topic: u32, what: What) {
         self.bytes += size_of::<Command>();
-        self.list.push(Command { target: Target::One(conn), what });
+        self.list.push(Command { target: Target::Topic { topic, except: None }, what });
     }
 
     pub(super) fn except(&mut self, left_out: Vec<ConnId>) -> Option<u32> {

@@ -95,7 +95,7 @@ impl Slot {
     /// Is this connection open here? None has the number 0, which stands for no connection.
     #[inline]
     fn has(&self, conn: ConnId) -> bool {
-        self.conn == conn.as_u64() && self.conn != 0
+        conn.as_u64() != 0 && self.conn == conn.as_u64()
     }
 
     /// What waits for the connection when the batches up to `done` have been dealt with.

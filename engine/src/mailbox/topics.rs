@@ -35,21 +35,22 @@ struct Topic {
 impl Mailbox {
     /// Makes a connection a member of a topic. False: it was one before.
     pub(crate) fn subscribe(&self, conn: ConnId, name: &str) -> Result<bool, SendError> {
-        self.change(conn, |topics, text_only| topics.subscribe(conn, text_only, name).map(What::Subscribe))
+        let change = |topics: &mut Topics, text_only| topics.subscribe(conn, text_only, name);
+        self.change(conn, What::Subscribe(conn), change)
     }
 
     /// Ends a membership. False: there was none.
     pub(crate) fn unsubscribe(&self, conn: ConnId, name: &str) -> Result<bool, SendError> {
-        self.change(conn, |topics, text_only| {
-            topics.unsubscribe(conn, text_only, name).map(What::Unsubscribe)
-        })
+        let change = |topics: &mut Topics, text_only| topics.unsubscribe(conn, text_only, name);
+        self.change(conn, What::Unsubscribe(conn), change)
     }
 
     /// Changes the topics of an open connection, and tells its thread if that made a difference.
     fn change(
         &self,
         conn: ConnId,
-        change: impl FnOnce(&mut Topics, bool) -> Option<What>,
+        what: What,
+        change: impl FnOnce(&mut Topics, bool) -> Option<u32>,
     ) -> Result<bool, SendError> {
         let mut guard = self.lock_with_room();
         let inner = &mut *guard;
@@ -58,8 +59,8 @@ impl Mailbox {
         }
         let slot = inner.slots.get(conn.slot() as usize).filter(|slot| slot.has(conn));
         let Some(slot) = slot else { return Err(SendError::Gone) };
-        let Some(what) = change(&mut inner.topics, slot.text_only) else { return Ok(false) };
-        inner.commands.push_change(conn, what);
+        let Some(topic) = change(&mut inner.topics, slot.text_only) else { return Ok(false) };
+        inner.commands.push_change(topic, what);
         // The thread sees it before whatever comes after it, which is soon enough.
         let many = inner.commands.bytes >= WAKE_BYTES;
         drop(guard);

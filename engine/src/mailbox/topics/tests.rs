@@ -216,12 +216,21 @@ impl World {
         self.mailbox.take(&mut commands);
         for command in &commands.list {
             match (command.target, &command.what) {
-                (Target::One(conn), _) if self.conns[conn.slot() as usize] != Some(conn) => {}
-                (Target::One(conn), What::Subscribe(topic)) => self.members.subscribe(conn.slot(), *topic),
-                (Target::One(conn), What::Unsubscribe(topic)) => {
-                    self.members.unsubscribe(conn.slot(), *topic)
+                (Target::Topic { topic, .. }, What::Subscribe(conn)) => {
+                    if self.conns[conn.slot() as usize] == Some(*conn) {
+                        self.members.subscribe(conn.slot(), topic);
+                    }
                 }
-                (Target::One(conn), _) => self.open_there[conn.slot() as usize] = false,
+                (Target::Topic { topic, .. }, What::Unsubscribe(conn)) => {
+                    if self.conns[conn.slot() as usize] == Some(*conn) {
+                        self.members.unsubscribe(conn.slot(), topic);
+                    }
+                }
+                (Target::One(conn), _) => {
+                    if self.conns[conn.slot() as usize] == Some(conn) {
+                        self.open_there[conn.slot() as usize] = false;
+                    }
+                }
                 (Target::Topic { topic, except }, _) => {
                     let left_out = except.map_or(&[][..], |except| &commands.exceptions[except as usize]);
                     let slots = self.members.of(topic).iter().map(|slot| *slot as usize);
