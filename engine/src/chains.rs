@@ -3,8 +3,8 @@
 /// Stands for no link and no command.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The message to a topic that brings its links to so many is the last one of a part of a batch (8 MiB). In unit tests
-/// few do, for there are never as many.
+/// A part of a batch ends with the message to a topic that brings its links to so many (8 MiB). Few in unit
+/// tests, which never have as many.
 const MAX_LINKS: usize = if cfg!(test) { 16 } else { 1 << 20 };
 /// So many have room for the next batch.
 const KEPT_LINKS: usize = 1 << 17;
@@ -30,8 +30,8 @@ impl Chain {
     }
 }
 
-/// The links of all chains. The first links stand for the commands, in their order; with a message to a topic come as
-/// many more as the topic has members.
+/// The links of all chains. The first links stand for the commands, in their order; with a message to a topic
+/// come as many more as the topic has members.
 #[derive(Default)]
 pub(crate) struct Chains {
     /// What follows each link.

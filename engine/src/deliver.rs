@@ -1,10 +1,10 @@
 //! How a batch of commands reaches the connections: each gets all that is for it in one write.
 //!
-//! The commands for one connection are chained through the batch, broadcasts are merged in at their places, and
-//! frames that lie side by side are written as one piece. Most batches are either for single connections only or
-//! broadcasts only; for the latter the pieces are found once and serve for everybody. A message to a topic is in the
-//! chain of each connection that is a member at its place among the commands; where this makes many links, the batch
-//! is delivered in parts.
+//! The commands for one connection are chained through the batch, broadcasts are merged in at their places,
+//! and frames that lie side by side are written as one piece. Most batches are either for single connections
+//! only or broadcasts only; for the latter the pieces are found once and serve for everybody. A message to a
+//! topic is in the chain of each connection that is a member at its place among the commands; where this
+//! makes many links, the batch is delivered in parts.
 
 use crate::chains::{Chains, NONE, View};
 use crate::driver::Conn;
@@ -91,7 +91,8 @@ impl Hub {
         }
     }
 
-    /// Chains the commands for each connection, those from `begin` on, and says with which the next part begins.
+    /// Chains the commands for each connection, those from `begin` on, and says with which the next part
+    /// begins.
     fn make_plan(&mut self, commands: &Commands, begin: usize, plan: &mut Plan) -> usize {
         let rest = commands.list.get(begin..).unwrap_or_default();
         for (index, command) in (begin as u32..).zip(rest) {

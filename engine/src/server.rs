@@ -195,8 +195,8 @@ impl Server {
 
     // ---- topics ----
 
-    /// Makes a connection a member of a topic, until it is unsubscribed or open no more. False: it was one before. A
-    /// topic's name has 1 to 256 bytes; the topic is there as long as it has members.
+    /// Makes a connection a member of a topic, until it is unsubscribed or open no more. False: it was one
+    /// before. A topic's name has 1 to 256 bytes; the topic is there as long as it has members.
     ///
     /// # Errors
     /// [`SendError::BadTopic`], [`SendError::Gone`], [`SendError::Stopped`].
@@ -220,9 +220,9 @@ impl Server {
         self.shared.unsubscribe(conn, topic)
     }
 
-    /// Queues a message for those who are members of a topic now, but not for those of `except`, and says for how many.
-    /// It costs the caller the same however many members there are. It keeps its place among what this thread sends
-    /// and broadcasts; a member whose queue is full is treated as by [`Server::broadcast`].
+    /// Queues a message for those who are members of a topic now, but not for those of `except`, and says for
+    /// how many. It costs the caller the same however many members there are. It keeps its place among what
+    /// this thread sends and broadcasts; a member whose queue is full is treated as by [`Server::broadcast`].
     ///
     /// # Errors
     /// [`SendError::BadTopic`], and those of [`Server::broadcast`].

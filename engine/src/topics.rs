@@ -1,5 +1,5 @@
-//! Who is a member of which topic, as one I/O thread has it: behind what hosts see (`mailbox/topics.rs`) by the
-//! commands that wait, and in their order.
+//! Who is a member of which topic, as one I/O thread has it: behind what hosts see (`mailbox/topics.rs`) by
+//! the commands that wait, and in their order.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,8 @@ use std::collections::HashMap;
 pub(crate) struct Members {
     /// The members of each topic, in no order.
     of: Vec<Vec<u32>>,
-    /// The topics of each slot, and where it stands among the members: so nobody is searched for. A slot without
-    /// topics has no entry.
+    /// The topics of each slot, and where it stands among the members: so nobody is searched for. A slot
+    /// without topics has no entry.
     places: HashMap<u32, HashMap<u32, u32>>,
 }
 
@@ -105,10 +105,10 @@ mod tests {
                     }
                 }
                 for topic in 0..5 {
-                    let expected: Vec<_> = pairs.iter().filter(|pair| pair.0 == topic).map(|pair| pair.1).collect();
+                    let expected = pairs.iter().filter(|pair| pair.0 == topic).map(|pair| pair.1);
                     let mut found = members.of(topic).to_vec();
                     found.sort_unstable();
-                    prop_assert_eq!(found, expected);
+                    prop_assert_eq!(found, expected.collect::<Vec<_>>());
                 }
             }
             (0..7).for_each(|slot| members.leave(slot));

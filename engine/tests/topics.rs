@@ -1,4 +1,5 @@
-//! Topics: a message reaches those who are members when it is published, in its place among all else that they are sent.
+//! Topics: a message reaches those who are members when it is published, in its place among all else that
+//! they are sent.
 
 mod common;
 

@@ -50,8 +50,8 @@ pub(crate) enum Target {
     All {
         except: Option<u32>,
     },
-    /// The members of the topic of this number, less those of an entry of `exceptions`; or the topic itself, to change
-    /// who they are.
+    /// The members of the topic of this number, less those of an entry of `exceptions`; or the topic itself,
+    /// to change who they are.
     Topic {
         topic: u32,
         except: Option<u32>,

@@ -3,11 +3,11 @@
 //! Hosts append under one lock, the I/O thread takes all by a swap. It is woken only when it is idle, that is
 //! about to park or parked: a busy thread looks here before it parks anyway.
 //!
-//! Beside the commands lies what hosts must know of each connection without asking its thread: whether it is open
-//! and how much waits for it. What waits is the sum of what lies in the outbox (published by the I/O thread) and
-//! of what was sent since (counted here); the latter is forgotten when the thread is done with the batch it was
-//! in. A host thus never gets more into a queue than its cap. Which topics there are, and who is subscribed to them, is
-//! in `topics`.
+//! Beside the commands lies what hosts must know of each connection without asking its thread: whether it is
+//! open and how much waits for it. What waits is the sum of what lies in the outbox (published by the I/O
+//! thread) and of what was sent since (counted here); the latter is forgotten when the thread is done with
+//! the batch it was in. A host thus never gets more into a queue than its cap. Which topics there are, and
+//! who is subscribed to them, is in `topics`.
 
 mod commands;
 mod topics;
@@ -196,7 +196,8 @@ impl Mailbox {
         Ok(self.push_to_many(inner, frame, everybody, left_out, |except| Target::All { except }))
     }
 
-    /// Queues a frame for all of an audience but those `left_out` of it, if these are not all, and says for how many.
+    /// Queues a frame for all of an audience but those `left_out` of it, if these are not all, and says for
+    /// how many.
     fn push_to_many(
         &self,
         mut inner: MutexGuard<'_, Inner>,

@@ -1,8 +1,8 @@
-//! Topics as hosts see them: the names, and who is subscribed to what, so that each call knows what it has done and
-//! whom it reaches.
+//! Topics as hosts see them: the names, and who is subscribed to what, so that each call knows what it has
+//! done and whom it reaches.
 //!
-//! To the I/O thread a topic is a number. The thread has the members of each (`crate::topics`) and follows what is done
-//! here by the commands, in their order.
+//! To the I/O thread a topic is a number. The thread has the members of each (`crate::topics`) and follows
+//! what is done here by the commands, in their order.
 
 use super::{Audience, Frame, Inner, Mailbox, Target, What};
 use crate::error::SendError;
@@ -10,7 +10,8 @@ use crate::event::ConnId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Changes of topics alone wake the I/O thread when so much lies in its mailbox: each would cost a system call.
+/// Changes of topics alone wake the I/O thread when so much lies in its mailbox: each would cost a system
+/// call.
 const WAKE_BYTES: usize = 64 * 1024;
 
 /// The topics of one I/O thread.

@@ -133,8 +133,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct World {
     mailbox: Mailbox,
     members: Members,
-    /// By slot the connection that the thread has, how often the slot was used, and whether the connection is open
-    /// in the eyes of the thread.
+    /// By slot the connection that the thread has, how often the slot was used, and whether the connection is
+    /// open in the eyes of the thread.
     conns: [Option<ConnId>; SLOTS as usize],
     uses: [u64; SLOTS as usize],
     open_there: [bool; SLOTS as usize],
