@@ -6,6 +6,9 @@ namespace WsEngine;
 /** A client. It may be kept after its end: then nothing can be sent and all methods say false. */
 final class Connection
 {
+    private const JSON = \JSON_THROW_ON_ERROR | \JSON_UNESCAPED_UNICODE | \JSON_UNESCAPED_SLASHES
+        | \JSON_PRESERVE_ZERO_FRACTION;
+
     /** @var array<string, mixed> yours: a name, a session, what you like */
     public array $attributes = [];
 
@@ -33,8 +36,7 @@ final class Connection
      */
     public function json(mixed $value): bool
     {
-        $flags = \JSON_THROW_ON_ERROR | \JSON_UNESCAPED_UNICODE | \JSON_UNESCAPED_SLASHES | \JSON_PRESERVE_ZERO_FRACTION;
-        return \ws_send($this->id, \json_encode($value, $flags));
+        return \ws_send($this->id, \json_encode($value, self::JSON));
     }
 
     /** Has it get what is published to $topic. False: it is gone. */

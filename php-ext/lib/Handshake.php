@@ -9,9 +9,15 @@ final class Handshake
     /** @var array<string, mixed> what its Connection will begin with, such as who it is */
     public array $attributes = [];
 
-    /** @internal the server makes them */
-    public function __construct(public readonly int $id, public readonly Request $request)
-    {
+    /**
+     * @internal the server makes them
+     * @param (\Closure(Handshake): void)|null $accepted is told when it was let in
+     */
+    public function __construct(
+        public readonly int $id,
+        public readonly Request $request,
+        private readonly ?\Closure $accepted = null,
+    ) {
     }
 
     /**
@@ -21,7 +27,13 @@ final class Handshake
      */
     public function accept(?string $subprotocol = null, array $headers = []): bool
     {
-        return \ws_accept($this->id, $subprotocol, $headers);
+        if (!\ws_accept($this->id, $subprotocol, $headers)) {
+            return false;
+        }
+        if ($this->accepted !== null) {
+            ($this->accepted)($this);
+        }
+        return true;
     }
 
     /**

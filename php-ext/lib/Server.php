@@ -4,8 +4,6 @@ declare(strict_types=1);
 namespace WsEngine;
 
 use Psr\Log\LoggerInterface;
-use Throwable;
-use ValueError;
 
 /**
  * The server of this process, with handlers and timers instead of a loop of your own.
@@ -14,30 +12,25 @@ use ValueError;
  */
 final class Server
 {
-    private const EVENTS = ['handshake', 'open', 'message', 'drain', 'close', 'error', 'stop'];
-    /** Events taken at once. Timers are looked at between two batches. */
-    private const BATCH = 256;
-    /** Handshakes that are remembered for their attributes; one whose client left has no event that would end it. */
-    private const HANDSHAKES = 4096;
+    /** @var \WeakReference<self>|null the one that was started last */
+    private static ?\WeakReference $last = null;
 
-    /** @var array<string, list<callable>> */
-    private array $handlers = [];
-    /** @var array<int, Connection> */
-    private array $connections = [];
-    /** @var array<int, Handshake> */
-    private array $handshakes = [];
-    /** @var list<Event> */
-    private array $batch = [];
-    /** The next of the batch: an exception that leaves the loop, as from a signal's handler, loses no event. */
-    private int $position = 0;
-    private bool $stopped = false;
-    private readonly Timers $timers;
+    private readonly Handlers $handlers;
+    private readonly Loop $loop;
+    private readonly int $process;
+    private bool $stopping = false;
     /** @var resource|null */
     private $stream = null;
 
-    private function __construct(public readonly ServerInfo $info, private readonly ?LoggerInterface $logger)
+    private function __construct(public readonly ServerInfo $info, ?LoggerInterface $logger)
     {
-        $this->timers = new Timers();
+        $this->handlers = new Handlers($logger);
+        $this->loop = new Loop($this->handlers);
+        $this->process = (int) \getmypid();
+    }
+
+    private function __clone()
+    {
     }
 
     /**
@@ -52,7 +45,12 @@ final class Server
             throw new \LogicException('the extension wsengine is not loaded; add -d extension=wsengine.so, or a line '
                 . 'extension=wsengine to php.ini');
         }
-        return new self(\ws_server_start($options), $logger);
+        $last = self::$last?->get();
+        $last?->finish();
+        $server = new self(\ws_server_start($options), $logger);
+        $last?->loop->end();
+        self::$last = \WeakReference::create($server);
+        return $server;
     }
 
     /**
@@ -68,10 +66,7 @@ final class Server
      */
     public function on(string $event, callable $handler): self
     {
-        if (!\in_array($event, self::EVENTS, true)) {
-            throw new ValueError("there is no event \"$event\"; there are " . \implode(', ', self::EVENTS));
-        }
-        $this->handlers[$event][] = $handler;
+        $this->handlers->add($event, $handler);
         return $this;
     }
 
@@ -82,7 +77,7 @@ final class Server
      */
     public function every(float $seconds, callable $handler): self
     {
-        $this->timers->add($seconds, true, $handler);
+        $this->loop->timers->add($seconds, true, $handler);
         return $this;
     }
 
@@ -93,7 +88,7 @@ final class Server
      */
     public function after(float $seconds, callable $handler): self
     {
-        $this->timers->add($seconds, false, $handler);
+        $this->loop->timers->add($seconds, false, $handler);
         return $this;
     }
 
@@ -104,26 +99,22 @@ final class Server
      */
     public function timer(float $seconds, callable $handler, bool $repeat = false): Timer
     {
-        return $this->timers->add($seconds, $repeat, $handler);
+        return $this->loop->timers->add($seconds, $repeat, $handler);
     }
 
     /** Serves until the server has stopped. */
     public function run(): void
     {
-        while (!$this->stopped) {
-            $this->turn($this->timers->wait());
-        }
+        $this->loop->run();
     }
 
     /**
      * Does what is to be done now, without waiting: for event loops, which call it when stream() is readable, and for
-     * timers as often as they should be exact.
+     * timers as often as they should be exact. It does not do all at once when that is much: stream() stays readable.
      */
     public function process(): void
     {
-        do {
-            $this->turn(0.0);
-        } while (!$this->stopped && $this->batch !== []);
+        $this->loop->process();
     }
 
     /**
@@ -133,7 +124,7 @@ final class Server
      */
     public function stream()
     {
-        return $this->stream ??= \ws_event_stream();
+        return \is_resource($this->stream) ? $this->stream : $this->stream = \ws_event_stream();
     }
 
     /**
@@ -144,11 +135,12 @@ final class Server
     public function stop(?float $drain = null): void
     {
         \ws_server_stop($drain);
+        $this->stopping = true;
     }
 
     public function isStopped(): bool
     {
-        return $this->stopped;
+        return $this->loop->stopped;
     }
 
     /**
@@ -178,12 +170,12 @@ final class Server
      */
     public function connections(): array
     {
-        return $this->connections;
+        return $this->loop->connections;
     }
 
     public function connection(int $id): ?Connection
     {
-        return $this->connections[$id] ?? null;
+        return $this->loop->connections[$id] ?? null;
     }
 
     /** @return array<string, int> the counters of ws_stats() */
@@ -192,122 +184,11 @@ final class Server
         return \ws_stats();
     }
 
-    private function turn(float $timeout): void
+    /** Another server can be started when this one has stopped; its handlers get what is left for them. */
+    private function finish(): void
     {
-        if (!isset($this->batch[$this->position])) {
-            $this->position = 0;
-            $this->batch = \ws_poll_events(self::BATCH, $timeout);
-        }
-        if (\function_exists('pcntl_signal_dispatch')) {
-            \pcntl_signal_dispatch();
-        }
-        while (isset($this->batch[$this->position])) {
-            $this->handle($this->batch[$this->position++]);
-        }
-        foreach ($this->timers->due() as $timer) {
-            $this->guard(null, 'a timer', $timer->handler, $timer);
-        }
-    }
-
-    private function handle(Event $event): void
-    {
-        switch ($event->type) {
-            case Event::MESSAGE:
-                $this->fire('message', $this->connections[$event->conn], $event->data, $event->binary);
-                break;
-            case Event::OPEN:
-                $connection = new Connection($event->conn, $event->request);
-                $connection->attributes = ($this->handshakes[$event->conn] ?? null)?->attributes ?? [];
-                unset($this->handshakes[$event->conn]);
-                $this->connections[$event->conn] = $connection;
-                $this->fire('open', $connection);
-                break;
-            case Event::CLOSE:
-                $connection = $this->connections[$event->conn];
-                $this->fire('close', $connection, $event->code, $event->data, $event->clean);
-                unset($this->connections[$event->conn]);
-                break;
-            case Event::DRAIN:
-                $this->fire('drain', $this->connections[$event->conn], $event->code);
-                break;
-            case Event::HANDSHAKE:
-                $this->ask(new Handshake($event->conn, $event->request));
-                break;
-            case Event::ERROR:
-                $this->report(new Exception((string) $event->data, $event->code), null, 'the engine');
-                break;
-            case Event::STOPPED:
-                $this->stopped = true;
-                $this->fire('stop');
-                break;
-        }
-    }
-
-    private function ask(Handshake $handshake): void
-    {
-        $this->handshakes[$handshake->id] = $handshake;
-        if (\count($this->handshakes) > self::HANDSHAKES) {
-            unset($this->handshakes[\array_key_first($this->handshakes)]);
-        }
-        if (!isset($this->handlers['handshake'])) {
-            $handshake->accept();
-            return;
-        }
-        foreach ($this->handlers['handshake'] as $handler) {
-            if (!$this->guard(null, 'the handler of "handshake"', $handler, $handshake)) {
-                // Nobody comes in by a mistake. It is too late if the handler had decided already.
-                $handshake->reject(500);
-            }
-        }
-    }
-
-    private function fire(string $event, mixed ...$arguments): void
-    {
-        foreach ($this->handlers[$event] ?? [] as $handler) {
-            $this->guard($arguments[0] ?? null, "the handler of \"$event\"", $handler, ...$arguments);
-        }
-    }
-
-    /** Calls a handler; false if it threw. */
-    private function guard(?Connection $connection, string $who, callable $handler, mixed ...$arguments): bool
-    {
-        try {
-            $handler(...$arguments);
-            return true;
-        } catch (Throwable $error) {
-            $this->report($error, $connection, $who);
-            return false;
-        }
-    }
-
-    private function report(Throwable $error, ?Connection $connection, string $who): void
-    {
-        foreach ($this->handlers['error'] ?? [] as $handler) {
-            try {
-                $handler($error, $connection);
-            } catch (Throwable $second) {
-                $this->log($second, 'the handler of "error"');
-            }
-        }
-        if (!isset($this->handlers['error'])) {
-            $this->log($error, $who);
-        }
-    }
-
-    private function log(Throwable $error, string $who): void
-    {
-        $what = $error instanceof Exception && $who === 'the engine' ? $error->getMessage() : \sprintf(
-            '%s threw %s: %s in %s:%d',
-            $who,
-            $error::class,
-            $error->getMessage(),
-            $error->getFile(),
-            $error->getLine(),
-        );
-        if ($this->logger !== null) {
-            $this->logger->error($what, ['exception' => $error]);
-        } else {
-            \fwrite(\STDERR, \sprintf("[%s] wsengine error: %s\n", \date('Y-m-d H:i:s'), $what));
+        if ($this->stopping && $this->process === \getmypid()) {
+            $this->loop->run();
         }
     }
 

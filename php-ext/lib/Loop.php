@@ -1,0 +1,224 @@
+<?php
+declare(strict_types=1);
+
+namespace WsEngine;
+
+use Throwable;
+
+/**
+ * Takes events from the engine and hands them and the timers to the handlers.
+ *
+ * A handler of pcntl_signal() runs between any two instructions and may throw. In a handler of an event that is as if
+ * this one had thrown. Anywhere else the exception leaves the loop, and whoever runs it again misses no event and sees
+ * none twice.
+ *
+ * @internal
+ */
+final class Loop
+{
+    /** Events taken at once. */
+    private const BATCH = 256;
+    /** Seconds: without asynchronous signals one can come just before a wait, and its handler runs after it. */
+    private const LONGEST_WAIT = 1.0;
+    /** One whose client has left meanwhile has no event that would end it. The engine lets 1,024 wait at most. */
+    private const EXPECTED = 4096;
+
+    public bool $stopped = false;
+    /** @var array<int, Connection> from their open on, to the end of their close */
+    public array $connections = [];
+    public readonly Timers $timers;
+    /** @var array<int, Handshake> those that were let in, until their open */
+    private array $expected = [];
+    /** @var list<Event> */
+    private array $batch = [];
+    /** The next of the batch. */
+    private int $position = 0;
+    /** @var array{list<\Closure>, list<mixed>, int}|null how far the event at $position has been handled */
+    private ?array $begun = null;
+    private readonly bool $signals;
+
+    public function __construct(private readonly Handlers $handlers)
+    {
+        $this->timers = new Timers();
+        $this->signals = \function_exists('pcntl_async_signals') && \function_exists('pcntl_signal_dispatch');
+    }
+
+    public function run(): void
+    {
+        while (!$this->stopped || isset($this->batch[$this->position])) {
+            $this->turn($this->timers->wait());
+        }
+    }
+
+    /** Does what is to be done now, but no more than a batch: the loop around this one has other things to do. */
+    public function process(): void
+    {
+        $done = 0;
+        do {
+            $done += $count = $this->turn(0.0);
+        } while ($count > 0 && $done < self::BATCH);
+    }
+
+    /** The engine has another server now: nothing more comes for the handlers of this one. */
+    public function end(): void
+    {
+        $this->stopped = true;
+        $this->batch = [];
+        $this->connections = [];
+    }
+
+    /** Gives how many events were handled. */
+    private function turn(float $timeout): int
+    {
+        if (!isset($this->batch[$this->position])) {
+            if ($this->stopped) {
+                return 0;
+            }
+            $this->take($timeout);
+        }
+        $count = 0;
+        while (isset($this->batch[$this->position])) {
+            $this->handle($this->batch[$this->position]);
+            $count++;
+            if ($this->timers->next !== \INF && $this->timers->next <= Timers::now()) {
+                $this->ring();
+            }
+        }
+        $this->ring();
+        return $count;
+    }
+
+    private function take(float $timeout): void
+    {
+        // What was handled is freed before the wait.
+        $this->batch = [];
+        $this->position = 0;
+        // A handler may suspend its fiber. What waits behind it has to be with the engine then, which wakes the loop
+        // for it, and not in a batch here.
+        $max = \Fiber::getCurrent() === null ? self::BATCH : 1;
+        if (!$this->signals) {
+            $this->batch = \ws_poll_events($max, $timeout);
+            return;
+        }
+        $timeout = $timeout < 0.0 ? self::LONGEST_WAIT : \min($timeout, self::LONGEST_WAIT);
+        $async = \pcntl_async_signals();
+        try {
+            // An exception between the return of the poll and the assignment would take the events with it.
+            \pcntl_async_signals(false);
+            $this->batch = \ws_poll_events($max, $timeout);
+        } finally {
+            \pcntl_async_signals($async);
+        }
+        \pcntl_signal_dispatch();
+    }
+
+    private function handle(Event $event): void
+    {
+        // No signal comes within these three lines: its exception leaves before all of them or after.
+        $begun = $this->begun;
+        $this->begun = null;
+        $this->position++;
+        $next = 0;
+        try {
+            if ($begun !== null) {
+                [$handlers, $arguments, $next] = $begun;
+            } elseif ($event->type === Event::MESSAGE && isset($this->connections[$event->conn])) {
+                $handlers = $this->handlers->of['message'];
+                $arguments = [$this->connections[$event->conn], $event->data, $event->binary];
+            } else {
+                [$handlers, $arguments] = $this->calls($event);
+            }
+            while (isset($handlers[$next])) {
+                try {
+                    $handlers[$next++](...$arguments);
+                } catch (Throwable $error) {
+                    $this->failed($event, $arguments[0] ?? null, $error);
+                }
+            }
+            if ($event->type === Event::CLOSE) {
+                unset($this->connections[$event->conn]);
+            }
+        } catch (Throwable $error) {
+            // Handlers of the event have theirs caught above: it is that of a signal.
+            $this->begun = isset($handlers, $arguments) ? [$handlers, $arguments, $next] : null;
+            \array_splice($this->batch, $this->position, 0, [$event]);
+            throw $error;
+        }
+    }
+
+    /** @return array{list<\Closure>, list<mixed>} the handlers of an event, and what to call them with */
+    private function calls(Event $event): array
+    {
+        $connection = $this->connections[$event->conn] ?? null;
+        $of = $this->handlers->of;
+        switch ($event->type) {
+            case Event::HANDSHAKE:
+                return $this->ask($event);
+            case Event::OPEN:
+                return [$of['open'], [$connection ?? $this->open($event)]];
+            case Event::ERROR:
+                $this->handlers->report(new Exception((string) $event->data, $event->code), null, '');
+                return [[], []];
+            case Event::STOPPED:
+                $this->stopped = true;
+                return [$of['stop'], []];
+        }
+        if ($connection === null) {
+            $what = "\"$event->type\" of connection $event->conn, whose \"open\" was polled by somebody else";
+            $this->handlers->report(new \LogicException($what), null, 'the loop');
+            return [[], []];
+        }
+        return $event->type === Event::CLOSE
+            ? [$of['close'], [$connection, $event->code, $event->data, $event->clean]]
+            : [$of['drain'], [$connection, $event->code]];
+    }
+
+    /** @return array{list<\Closure>, list<mixed>} as calls() */
+    private function ask(Event $event): array
+    {
+        $handshake = new Handshake($event->conn, $event->request, $this->expect(...));
+        $handlers = $this->handlers->of['handshake'];
+        if ($handlers === []) {
+            $handshake->accept();
+        }
+        return [$handlers, [$handshake]];
+    }
+
+    private function expect(Handshake $handshake): void
+    {
+        $this->expected[$handshake->id] = $handshake;
+        if (\count($this->expected) > self::EXPECTED) {
+            unset($this->expected[\array_key_first($this->expected)]);
+        }
+    }
+
+    private function open(Event $event): Connection
+    {
+        $connection = new Connection($event->conn, $event->request);
+        $connection->attributes = ($this->expected[$event->conn] ?? null)?->attributes ?? [];
+        unset($this->expected[$event->conn]);
+        return $this->connections[$event->conn] = $connection;
+    }
+
+    private function failed(Event $event, mixed $subject, Throwable $error): void
+    {
+        $name = $event->type === Event::STOPPED ? 'stop' : $event->type;
+        $this->handlers->report($error, $subject instanceof Connection ? $subject : null, "the handler of \"$name\"");
+        if ($subject instanceof Handshake) {
+            // Nobody comes in by a mistake. Too late if the handler had decided already.
+            $subject->reject(500);
+        }
+    }
+
+    private function ring(): void
+    {
+        $now = Timers::now();
+        while (!$this->stopped && ($id = $this->timers->due($now)) !== null) {
+            try {
+                $this->timers->call($id);
+            } catch (Throwable $error) {
+                $this->handlers->report($error, null, 'a timer');
+            }
+        }
+    }
+}

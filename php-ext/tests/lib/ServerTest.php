@@ -1,0 +1,174 @@
+<?php
+declare(strict_types=1);
+
+namespace WsEngine\Tests\Lib;
+
+use WsEngine\Connection;
+use WsEngine\Server;
+use WsEngine\Tests\Client;
+use WsEngine\Tests\LibTestCase;
+
+/** The server itself: start, who is connected, stop, one after the other. */
+final class ServerTest extends LibTestCase
+{
+    public function testItListensWhereItSays(): void
+    {
+        $server = $this->listen(['listen' => ['127.0.0.1:0', '127.0.0.1:0']]);
+        self::assertCount(2, $server->info->addresses);
+        foreach ($server->info->addresses as $address) {
+            self::assertSame(101, (new Client($address))->status);
+        }
+    }
+
+    public function testAStringIsWhereToListen(): void
+    {
+        $this->server = Server::listen('127.0.0.1:0');
+        self::assertStringStartsWith('127.0.0.1:', $this->server->info->address);
+    }
+
+    public function testMistakesInOptionsAreThoseOfTheFunction(): void
+    {
+        $this->expectException(\WsEngine\ConfigException::class);
+        $this->expectExceptionMessage('listen');
+        Server::listen(['lisen' => '127.0.0.1:0']);
+    }
+
+    public function testASecondOneIsRefusedAndTheFirstGoesOn(): void
+    {
+        $server = $this->listen()->on('message', fn (Connection $c, string $data) => $c->send($data));
+        try {
+            Server::listen('127.0.0.1:0');
+            self::fail('two servers');
+        } catch (\WsEngine\Exception $e) {
+            self::assertStringContainsString('is running in this process already', $e->getMessage());
+        }
+        $client = $this->connect();
+        $client->send('still there?');
+        $this->serve(fn () => $server->stats()['messages_out'] === 1);
+        self::assertSame('still there?', $client->expect());
+    }
+
+    public function testTheNextOneWaitsUntilTheFirstHasToldItsHandlersOfTheEnd(): void
+    {
+        $said = new \ArrayObject();
+        $first = $this->listen()
+            ->on('close', function () use ($said) { $said[] = 'close'; })
+            ->on('stop', function () use ($said) { $said[] = 'stop'; });
+        $this->connect();
+        $first->stop(0);
+        $second = $this->listen();
+        self::assertSame(['close', 'stop'], $said->getArrayCopy());
+        self::assertTrue($first->isStopped());
+        self::assertFalse($second->isStopped());
+    }
+
+    public function testAServerThatIsOverTakesNothingFromTheNext(): void
+    {
+        $first = $this->listen()->on('open', fn () => self::fail('an event of the second'));
+        $this->serve(fn () => true);
+        ws_server_stop(0);
+        $this->listen();
+        $client = new Client($this->address);
+        $first->process();
+        $first->run();
+        self::assertTrue($first->isStopped());
+        self::assertSame([], $this->server->connections());
+        $this->serve(fn () => count($this->server->connections()) === 1);
+    }
+
+    public function testOneThatNobodyHoldsStillIsTheServerOfThisProcess(): void
+    {
+        $this->listen();
+        unset($this->server);
+        try {
+            Server::listen('127.0.0.1:0');
+            self::fail('two servers');
+        } catch (\WsEngine\Exception) {
+            self::assertSame(101, (new Client($this->address))->status);
+        }
+        ws_server_stop(0);
+        $this->listen();
+        $this->connect();
+    }
+
+    public function testItCannotBeCloned(): void
+    {
+        $server = $this->listen();
+        $this->expectException(\Error::class);
+        $this->expectExceptionMessage('private');
+        clone $server;
+    }
+
+    public function testConnectionsAreKnownFromTheirOpenToTheEndOfTheirClose(): void
+    {
+        $counts = new \ArrayObject();
+        $server = $this->listen();
+        $server->on('open', function (Connection $c) use ($server, $counts) {
+            $counts[] = count($server->connections());
+            self::assertSame($c, $server->connection($c->id));
+        });
+        $server->on('close', function (Connection $c) use ($server, $counts) {
+            $counts[] = count($server->connections());
+            self::assertSame($c, $server->connections()[$c->id]);
+        });
+        $client = $this->connect();
+        $id = array_key_first($server->connections());
+        $client->close();
+        $this->serve(fn () => $server->connections() === []);
+        self::assertSame([1, 1], $counts->getArrayCopy());
+        self::assertNull($server->connection($id));
+    }
+
+    public function testBroadcastExceptsConnectionsAndIds(): void
+    {
+        $server = $this->listen();
+        $clients = [$this->connect(), $this->connect(), $this->connect()];
+        [$first, $second] = array_values($server->connections());
+        self::assertSame(3, $server->broadcast('all'));
+        self::assertSame(2, $server->broadcast('bin', true, [$first]));
+        self::assertSame(1, $server->broadcast('last', except: (fn () => yield from [$first, $second->id])()));
+        self::assertSame([Client::TEXT, 'all'], $clients[1]->receive());
+        self::assertSame([Client::BINARY, 'bin'], $clients[1]->receive());
+        self::assertSame([Client::TEXT, 'all'], $clients[2]->receive());
+        self::assertSame([Client::BINARY, 'bin'], $clients[2]->receive());
+        self::assertSame([Client::TEXT, 'last'], $clients[2]->receive());
+        self::assertSame([Client::TEXT, 'all'], $clients[0]->receive());
+        self::assertNull($clients[0]->receive(0.05));
+    }
+
+    public function testAStreamThatWasClosedIsMadeAnew(): void
+    {
+        $server = $this->listen();
+        self::assertSame($server->stream(), $server->stream());
+        fclose($server->stream());
+        self::assertIsResource($server->stream());
+        $this->connect();
+    }
+
+    public function testEventsThatWerePolledByHandAreNoted(): void
+    {
+        $errors = new \ArrayObject();
+        $server = $this->listen()
+            ->on('error', function (\Throwable $e) use ($errors) { $errors[] = $e->getMessage(); })
+            ->on('message', fn () => self::fail('whose?'));
+        $client = new Client($this->address);
+        self::assertSame('open', ws_poll_event(5.0)->type);
+        $client->send('x');
+        $this->serve(fn () => count($errors) > 0);
+        self::assertMatchesRegularExpression('/^"message" of connection \d+, whose "open" was polled/', $errors[0]);
+    }
+
+    public function testWhatWasHandledIsNotKept(): void
+    {
+        $server = $this->listen(['max_message_bytes' => 2 << 20]);
+        $client = $this->connect();
+        $received = new \ArrayObject([0]);
+        $server->on('message', function (Connection $c, string $data) use ($received) { $received[0] += strlen($data); });
+        $before = memory_get_usage();
+        for ($i = 0; $i < 8; $i++) {
+            $client->send(str_repeat('x', 1 << 20));
+        }
+        $this->serve(fn () => $received[0] === 8 << 20);
+        self::assertLessThan($before + (1 << 20), memory_get_usage());
+    }
+}
