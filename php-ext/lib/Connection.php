@@ -36,7 +36,8 @@ final class Connection
      */
     public function json(mixed $value): bool
     {
-        return \ws_send($this->id, \json_encode($value, self::JSON));
+        $text = \json_encode($value, self::JSON);
+        return \ws_send($this->id, $text);
     }
 
     /** Has it get what is published to $topic. False: it is gone. */

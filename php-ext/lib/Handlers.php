@@ -49,8 +49,8 @@ final class Handlers
 
     private function log(Throwable $error, ?Connection $connection, string $who): void
     {
+        $text = self::text($error, $who);
         try {
-            $text = self::text($error, $who);
             $context = ['exception' => $error] + ($connection === null ? [] : ['connection' => $connection->id]);
             if ($this->logger !== null) {
                 $this->logger->error($text, $context);
@@ -60,7 +60,8 @@ final class Handlers
         } catch (Throwable $second) {
             // A logger whose disk is full must not end the server.
             self::write($text);
-            self::write(self::text($second, 'the logger'));
+            $text = self::text($second, 'the logger');
+            self::write($text);
         }
     }
 
@@ -72,7 +73,8 @@ final class Handlers
 
     private static function write(string $text): void
     {
-        $line = \sprintf("[%s] wsengine error: %s\n", \date('Y-m-d H:i:s'), $text);
+        $now = \date('Y-m-d H:i:s');
+        $line = "[$now] wsengine error: $text\n";
         try {
             // Some interfaces of PHP have no STDERR, a daemon may have closed it; to open the other takes a descriptor.
             if (\defined('STDERR') && \is_resource(\STDERR)) {

@@ -10,7 +10,8 @@ use Throwable;
  *
  * A handler of pcntl_signal() runs between any two instructions and may throw. In a handler of an event that is as if
  * this one had thrown. Anywhere else the exception leaves the loop, and whoever runs it again misses no event and sees
- * none twice.
+ * none twice. PHP 8.2 itself crashes when such an exception falls between a call, or a jump, and the argument that it
+ * makes: here arguments are made before.
  *
  * @internal
  */
@@ -46,7 +47,8 @@ final class Loop
     public function run(): void
     {
         while (!$this->stopped || isset($this->batch[$this->position])) {
-            $this->turn($this->timers->wait());
+            $wait = $this->timers->wait();
+            $this->turn($wait);
         }
     }
 
@@ -132,7 +134,8 @@ final class Loop
                 try {
                     $handlers[$next++](...$arguments);
                 } catch (Throwable $error) {
-                    $this->failed($event, $arguments[0] ?? null, $error);
+                    $subject = $arguments[0] ?? null;
+                    $this->failed($event, $subject, $error);
                 }
             }
             if ($event->type === Event::CLOSE) {
@@ -202,8 +205,9 @@ final class Loop
 
     private function failed(Event $event, mixed $subject, Throwable $error): void
     {
-        $name = $event->type === Event::STOPPED ? 'stop' : $event->type;
-        $this->handlers->report($error, $subject instanceof Connection ? $subject : null, "the handler of \"$name\"");
+        $who = 'the handler of "' . ($event->type === Event::STOPPED ? 'stop' : $event->type) . '"';
+        $connection = $subject instanceof Connection ? $subject : null;
+        $this->handlers->report($error, $connection, $who);
         if ($subject instanceof Handshake) {
             // Nobody comes in by a mistake. Too late if the handler had decided already.
             $subject->reject(500);

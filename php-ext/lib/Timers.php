@@ -65,7 +65,11 @@ final class Timers
     public function wait(): float
     {
         $this->skip();
-        return $this->next === \INF ? -1.0 : \max(0.0, $this->next - self::now());
+        if ($this->next === \INF) {
+            return -1.0;
+        }
+        $wait = $this->next - self::now();
+        return $wait > 0.0 ? $wait : 0.0;
     }
 
     /**
