@@ -47,7 +47,8 @@ final class Server
         }
         $last = self::$last?->get();
         $last?->finish();
-        $server = new self(\ws_server_start($options), $logger);
+        $info = \ws_server_start($options);
+        $server = new self($info, $logger);
         $last?->loop->end();
         self::$last = \WeakReference::create($server);
         return $server;

@@ -136,6 +136,33 @@ final class ServerTest extends LibTestCase
         self::assertNull($clients[0]->receive(0.05));
     }
 
+    public function testTopicsReachThoseWhoSubscribed(): void
+    {
+        $server = $this->listen();
+        $clients = [$this->connect(), $this->connect(), $this->connect()];
+        [$first, $second, $third] = array_values($server->connections());
+        self::assertTrue($first->subscribe('price:gold'));
+        self::assertTrue($second->subscribe('price:gold'));
+        self::assertTrue($third->subscribe('price:silver'));
+        self::assertSame(2, $server->publish('price:gold', '2000'));
+        self::assertSame(1, $server->publish('price:gold', "\xFF", true, [$first]));
+        self::assertSame(0, $server->publish('price:gold', 'x', except: [$first, $second->id]));
+        self::assertSame(0, $server->publish('price:tin', 'x'));
+        self::assertTrue($first->unsubscribe('price:gold'));
+        self::assertFalse($first->unsubscribe('price:gold'));
+        self::assertSame(1, $server->publish('price:gold', '2001'));
+        self::assertSame('2000', $clients[0]->expect());
+        self::assertNull($clients[0]->receive(0.05));
+        self::assertSame('2000', $clients[1]->expect());
+        self::assertSame("\xFF", $clients[1]->expect(Client::BINARY));
+        self::assertSame('2001', $clients[1]->expect());
+        self::assertNull($clients[2]->receive(0.0));
+        $clients[1]->close();
+        $this->serve(fn () => count($server->connections()) === 2);
+        self::assertFalse($second->subscribe('price:gold'));
+        self::assertSame(0, $server->publish('price:gold', '2002'));
+    }
+
     public function testAStreamThatWasClosedIsMadeAnew(): void
     {
         $server = $this->listen();

@@ -81,7 +81,7 @@ final class SignalTest extends LibTestCase
         self::assertSame(0, $script->end()['exit']);
     }
 
-    public function ways(): array
+    public static function ways(): array
     {
         return [
             'run()' => ['$server->run();'],

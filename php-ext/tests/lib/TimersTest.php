@@ -135,7 +135,7 @@ final class TimersTest extends LibTestCase
         $this->server->timer($seconds, fn () => null, $repeat);
     }
 
-    public function mistakes(): array
+    public static function mistakes(): array
     {
         return [
             [-1.0, false, 'a timer takes seconds from 0 on, -1 given'],
