@@ -6,9 +6,6 @@ namespace WsEngine;
 /** A client. It may be kept after its end: then nothing can be sent and all methods say false. */
 final class Connection
 {
-    private const JSON = \JSON_THROW_ON_ERROR | \JSON_UNESCAPED_UNICODE | \JSON_UNESCAPED_SLASHES
-        | \JSON_PRESERVE_ZERO_FRACTION;
-
     /** @var array<string, mixed> yours: a name, a session, what you like */
     public array $attributes = [];
 
@@ -36,7 +33,8 @@ final class Connection
      */
     public function json(mixed $value): bool
     {
-        $text = \json_encode($value, self::JSON);
+        $flags = \JSON_UNESCAPED_UNICODE | \JSON_UNESCAPED_SLASHES | \JSON_PRESERVE_ZERO_FRACTION;
+        $text = \json_encode($value, \JSON_THROW_ON_ERROR | $flags);
         return \ws_send($this->id, $text);
     }
 

@@ -77,7 +77,7 @@ final class Handlers
         $line = "[$now] wsengine error: $text\n";
         try {
             // Some interfaces of PHP have no STDERR, a daemon may have closed it; to open the other takes a descriptor.
-            if (\defined('STDERR') && \is_resource(\STDERR)) {
+            if (\defined('STDERR') && \is_resource(\constant('STDERR'))) {
                 @\fwrite(\STDERR, $line);
             } else {
                 @\file_put_contents('php://stderr', $line);

@@ -134,8 +134,7 @@ final class Loop
                 try {
                     $handlers[$next++](...$arguments);
                 } catch (Throwable $error) {
-                    $subject = $arguments[0] ?? null;
-                    $this->failed($event, $subject, $error);
+                    $this->failed($event, $error);
                 }
             }
             if ($event->type === Event::CLOSE) {
@@ -154,21 +153,24 @@ final class Loop
     {
         $connection = $this->connections[$event->conn] ?? null;
         $of = $this->handlers->of;
-        switch ($event->type) {
-            case Event::HANDSHAKE:
-                return $this->ask($event);
-            case Event::OPEN:
-                return [$of['open'], [$connection ?? $this->open($event)]];
-            case Event::ERROR:
-                $this->handlers->report(new Exception((string) $event->data, $event->code), null, '');
-                return [[], []];
-            case Event::STOPPED:
-                $this->stopped = true;
-                return [$of['stop'], []];
+        if ($event->request !== null) {
+            return $event->type === Event::HANDSHAKE
+                ? $this->ask($event->conn, $event->request)
+                : [$of['open'], [$connection ?? $this->open($event->conn, $event->request)]];
+        }
+        if ($event->type === Event::STOPPED) {
+            $this->stopped = true;
+            return [$of['stop'], []];
+        }
+        if ($event->type === Event::ERROR) {
+            $error = new Exception((string) $event->data, $event->code);
+            $this->handlers->report($error, null, '');
+            return [[], []];
         }
         if ($connection === null) {
             $what = "\"$event->type\" of connection $event->conn, whose \"open\" was polled by somebody else";
-            $this->handlers->report(new \LogicException($what), null, 'the loop');
+            $error = new \LogicException($what);
+            $this->handlers->report($error, null, 'the loop');
             return [[], []];
         }
         return $event->type === Event::CLOSE
@@ -177,9 +179,10 @@ final class Loop
     }
 
     /** @return array{list<\Closure>, list<mixed>} as calls() */
-    private function ask(Event $event): array
+    private function ask(int $id, Request $request): array
     {
-        $handshake = new Handshake($event->conn, $event->request, $this->expect(...));
+        $accepted = $this->expect(...);
+        $handshake = new Handshake($id, $request, $accepted);
         $handlers = $this->handlers->of['handshake'];
         if ($handlers === []) {
             $handshake->accept();
@@ -195,22 +198,22 @@ final class Loop
         }
     }
 
-    private function open(Event $event): Connection
+    private function open(int $id, Request $request): Connection
     {
-        $connection = new Connection($event->conn, $event->request);
-        $connection->attributes = ($this->expected[$event->conn] ?? null)?->attributes ?? [];
-        unset($this->expected[$event->conn]);
-        return $this->connections[$event->conn] = $connection;
+        $connection = new Connection($id, $request);
+        $connection->attributes = ($this->expected[$id] ?? null)?->attributes ?? [];
+        unset($this->expected[$id]);
+        return $this->connections[$id] = $connection;
     }
 
-    private function failed(Event $event, mixed $subject, Throwable $error): void
+    private function failed(Event $event, Throwable $error): void
     {
         $who = 'the handler of "' . ($event->type === Event::STOPPED ? 'stop' : $event->type) . '"';
-        $connection = $subject instanceof Connection ? $subject : null;
+        $connection = $this->connections[$event->conn] ?? null;
         $this->handlers->report($error, $connection, $who);
-        if ($subject instanceof Handshake) {
+        if ($event->type === Event::HANDSHAKE) {
             // Nobody comes in by a mistake. Too late if the handler had decided already.
-            $subject->reject(500);
+            \ws_reject($event->conn, 500);
         }
     }
 

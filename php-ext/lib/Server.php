@@ -29,7 +29,7 @@ final class Server
         $this->process = (int) \getmypid();
     }
 
-    private function __clone()
+    private function __clone(): void
     {
     }
 
@@ -50,7 +50,9 @@ final class Server
         $info = \ws_server_start($options);
         $server = new self($info, $logger);
         $last?->loop->end();
-        self::$last = \WeakReference::create($server);
+        /** @var \WeakReference<self> $reference */
+        $reference = \WeakReference::create($server);
+        self::$last = $reference;
         return $server;
     }
 
