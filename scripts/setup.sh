@@ -11,6 +11,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 CARGO_DENY=0.20.2
+MAGO=1.29.0
+MAGO_RUST=1.95
 VENV=target/venv
 NEEDS="php, php-test, check, test, root"
 
@@ -20,16 +22,20 @@ packages_for() {
     case $1 in
         # php-dev brings the compiler's headers, bindgen in ext-php-rs loads libclang.
         php) echo gcc libc6-dev libclang-dev php-cli php-dev ;;
-        check) packages_for php ;;
-        php-test) packages_for php; echo phpunit valgrind ;;
+        check) packages_for php; echo php-psr-log ;;
+        php-test) packages_for php; echo php-psr-log phpunit valgrind ;;
         test)
             packages_for php-test
             echo chromium chromium-driver clang curl g++ haproxy libapache2-mod-php nginx node-ws nodejs openssl
-            echo php-fpm php-guzzlehttp-psr7 php-nyholm-psr7 php-readline python3-venv
+            echo php-amphp-amp php-fpm php-guzzlehttp-psr7 php-nyholm-psr7 php-readline python3-venv
             ;;
         root) echo curl debootstrap git ;;
         *) die "unknown need '$1' ($NEEDS)" ;;
     esac
+}
+
+at_least() {
+    [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n1)" = "$1" ]
 }
 
 need_rust() {
@@ -40,7 +46,7 @@ need_rust() {
     [ -n "$found" ] ||
         die "Rust $least or newer is needed and no rustc and cargo are on the PATH." \
             "Install it with rustup (rust-lang.org/tools/install); Debian's own package is too old."
-    [ "$(printf '%s\n' "$least" "$found" | sort -V | head -n1)" = "$least" ] ||
+    at_least "$least" "$found" ||
         die "Rust $least or newer is needed, this is $found. With rustup: rustup update stable"
 }
 
@@ -98,6 +104,16 @@ install_cargo_deny() {
         cargo install --quiet --locked "cargo-deny@$CARGO_DENY"
 }
 
+# It checks the types of PHP. Not optimised it takes 3 minutes to build instead of 10, and runs for a second all the same.
+install_mago() {
+    [ "$(mago --version 2>/dev/null)" != "mago $MAGO" ] || return 0
+    at_least "$MAGO_RUST" "$(rustc --version | cut -d' ' -f2)" ||
+        { echo "setup: mago needs Rust $MAGO_RUST, so php-ext/lib will not be analysed"; return 0; }
+    echo "setup: building mago $MAGO (about three minutes, once)"
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
+        cargo install --quiet --locked "mago@$MAGO"
+}
+
 need_component() {
     cargo "$1" --version >/dev/null 2>&1 || die "'cargo $1' is missing. With rustup: rustup component add $2"
 }
@@ -125,6 +141,7 @@ for need; do
             need_component fmt rustfmt
             need_component clippy clippy
             install_cargo_deny
+            install_mago
             ;;&
         test) install_python ;;
     esac
