@@ -26,6 +26,10 @@ push: extension ## build and run the push server; ADDRESS and PORT as for chat
 login: extension ## build and run the chat with a login; ADDRESS and PORT as for chat
 	@exec $(PHP) examples/php/login/server.php $(ADDRESS) $(PORT)
 
+.PHONY: ticker
+ticker: extension ## build and run the ticker; ADDRESS and PORT as for chat
+	@exec $(PHP) examples/php/ticker/server.php $(ADDRESS) $(PORT)
+
 .PHONY: test
 test: ## prove it all: install what is missing, check, build, run every suite
 	@scripts/setup.sh test

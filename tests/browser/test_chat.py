@@ -255,7 +255,7 @@ class ThePage(unittest.TestCase):
 
     def test_files_that_all_pages_have_are_the_same(self):
         for name in ("base.css", "words.js"):
-            files = {(EXAMPLES / example / "public" / name).read_bytes() for example in ("chat", "push", "login")}
+            files = {(EXAMPLES / example / "public" / name).read_bytes() for example in ("chat", "push", "login", "ticker")}
             self.assertEqual(len(files), 1, name)
 
 

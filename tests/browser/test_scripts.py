@@ -20,6 +20,7 @@ class TheCommandLine(unittest.TestCase):
             ("chat", ["127.0.0.1"]), ("chat", ["127.0.0.1", "http"]), ("chat", ["127.0.0.1", "65536"]),
             ("push", ["127.0.0.1"]), ("push", ["127.0.0.1", "0", "none"]), ("push", ["127.0.0.1", "0", "0"]),
             ("login", ["127.0.0.1"]), ("login", ["127.0.0.1", "-1"]),
+            ("ticker", ["127.0.0.1"]), ("ticker", ["127.0.0.1", "x"]),
             ("echo", []), ("echo", ["127.0.0.1"]),
         ):
             with self.subTest(example=example, arguments=arguments):
@@ -35,7 +36,7 @@ class TheCommandLine(unittest.TestCase):
     def test_a_busy_port_is_said_in_one_line(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            for example in ("chat", "push", "login", "echo"):
+            for example in ("chat", "push", "login", "ticker", "echo"):
                 with self.subTest(example=example):
                     result = run(example, "127.0.0.1", port)
                     self.assertEqual((result.returncode, result.stdout), (1, ""))
@@ -99,7 +100,7 @@ class TheCallback(unittest.TestCase):
 
 class TheEnd(unittest.TestCase):
     def test_ctrl_c_and_sigterm_say_bye_within_a_second(self):
-        for example in ("chat", "push", "login"):
+        for example in ("chat", "push", "login", "ticker"):
             for sent in (signal.SIGINT, signal.SIGTERM):
                 with self.subTest(example=example, signal=sent.name):
                     server = Server(example)
@@ -110,7 +111,7 @@ class TheEnd(unittest.TestCase):
                     self.assertEqual(server.lines[-1], "bye")
 
     def test_without_pcntl_a_signal_still_ends_them(self):
-        for example in ("chat", "push", "login"):
+        for example in ("chat", "push", "login", "ticker"):
             for sent in (signal.SIGINT, signal.SIGTERM):
                 with self.subTest(example=example, signal=sent.name):
                     server = Server(example, settings=["disable_functions=pcntl_async_signals"])

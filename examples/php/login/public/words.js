@@ -1,5 +1,4 @@
-// What a WebSocket's readyState and a close code mean, in words. The chat, the push and the login page
-// have this file each.
+// What a WebSocket's readyState and a close code mean, in words. The pages of the examples have this file each.
 
 export const READY_STATES = ['Connecting', 'Open', 'Closing', 'Closed'];
 
