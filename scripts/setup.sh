@@ -104,7 +104,7 @@ install_cargo_deny() {
         cargo install --quiet --locked "cargo-deny@$CARGO_DENY"
 }
 
-# It checks the types of PHP. Not optimised it takes 3 minutes to build instead of 10, and runs for a second all the same.
+# It checks the types of PHP. Not optimised it builds in three minutes instead of ten, and runs for a second too.
 install_mago() {
     [ "$(mago --version 2>/dev/null)" != "mago $MAGO" ] || return 0
     at_least "$MAGO_RUST" "$(rustc --version | cut -d' ' -f2)" ||
