@@ -185,17 +185,23 @@ final class ServerTest extends LibTestCase
         self::assertMatchesRegularExpression('/^"message" of connection \d+, whose "open" was polled/', $errors[0]);
     }
 
-    public function testWhatWasHandledIsNotKept(): void
+    public function testWhatWasHandledIsFreedBeforeTheNextIsWaitedFor(): void
     {
-        $server = $this->listen(['max_message_bytes' => 2 << 20]);
-        $client = $this->connect();
-        $received = new \ArrayObject([0]);
-        $server->on('message', function (Connection $c, string $data) use ($received) { $received[0] += strlen($data); });
-        $before = memory_get_usage();
-        for ($i = 0; $i < 8; $i++) {
-            $client->send(str_repeat('x', 1 << 20));
+        $script = self::script('
+            $server->on("message", function ($c, string $data) use ($server) {
+                echo strlen($data), "\n", memory_get_peak_usage() >> 20, "\n";
+                $data === "end" && $server->stop(0);
+            });
+            $server->run();', ['-d', 'wsengine.max_message_bytes=16777216']);
+        $client = new Client($script->line(), timeout: 20.0);
+        $peaks = [];
+        for ($i = 0; $i < 3; $i++) {
+            $client->send(str_repeat('x', 8 << 20));
+            self::assertSame((string) (8 << 20), $script->line());
+            $peaks[] = (int) $script->line();
         }
-        $this->serve(fn () => $received[0] === 8 << 20);
-        self::assertLessThan($before + (1 << 20), memory_get_usage());
+        self::assertLessThan($peaks[0] + 4, $peaks[2], 'two messages were there at once');
+        $client->send('end');
+        self::assertSame('3', $script->line());
     }
 }
