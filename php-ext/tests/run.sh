@@ -21,7 +21,7 @@ failed=0
 
 echo "== phpt"
 # run-tests.php writes beside the tests.
-cp -r "$here/phpt" "$here/Client.php" "$work"
+cp -r "$here/phpt" "$here/support" "$work"
 # Not what is "possibly lost": Rust points into the middle of what it shares, such as a thread's own handle.
 export VALGRIND_OPTS="--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
 NO_INTERACTION=1 TEST_PHP_EXECUTABLE="$php" TEST_PHP_ARGS="-q" \

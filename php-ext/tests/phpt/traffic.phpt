@@ -2,7 +2,7 @@
 Connections, messages of both kinds, a broadcast, a decision and the end: what valgrind has to see once
 --FILE--
 <?php
-require __DIR__ . '/../Client.php';
+require __DIR__ . '/../support/Client.php';
 
 use WsEngine\Tests\Client;
 

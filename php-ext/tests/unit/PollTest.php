@@ -39,7 +39,7 @@ final class PollTest extends ServerTestCase
         $this->start();
         $begin = microtime(true);
         $sender = new Script(
-            '[$address, $code] = ["' . $this->address . '", "' . __DIR__ . '/../Client.php"]; require $code; ' .
+            '[$address, $code] = ["' . $this->address . '", "' . __DIR__ . '/../support/Client.php"]; require $code; ' .
             'usleep(50_000); $c = new WsEngine\Tests\Client($address); $c->receive(5.0);'
         );
         self::assertSame(Event::OPEN, ws_poll_event(-1)->type);
