@@ -111,6 +111,12 @@ pub enum SendError {
     Stopped,
     /// This process is a forked child, and the server that it would reach is gone, or serves no children.
     NoServer,
+    /// This process is a forked child, and it or its parent has no descriptors or memory left for a way between them.
+    /// Later there may be one.
+    NoWay {
+        /// The system's error number.
+        errno: i32,
+    },
 }
 
 /// What of a decision on a handshake cannot be carried out.
@@ -143,6 +149,10 @@ impl fmt::Display for SendError {
             SendError::BadClose(text) | SendError::BadDecision { text, .. } => f.write_str(text),
             SendError::Stopped => f.write_str("the server is stopping or has stopped"),
             SendError::NoServer => f.write_str("the server of the parent process is gone"),
+            SendError::NoWay { errno } => {
+                let error = io::Error::from_raw_os_error(*errno);
+                write!(f, "the parent process cannot be reached now: {error}")
+            }
         }
     }
 }

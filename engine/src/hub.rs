@@ -32,6 +32,8 @@ const READS_PER_WAKE: u32 = 64;
 /// A thread with so much to do that it never parks looks into its mailbox every so many tasks, or bytes.
 const POLLS_PER_LOOK: u32 = 64;
 const BYTES_PER_LOOK: usize = 256 * 1024;
+/// A thread that finds something in its mailbox again and again turns to the sockets after so long.
+const LONGEST_LOOK: Duration = Duration::from_millis(1);
 /// After so many handshakes, when they are over, what the allocator holds of them is given back.
 const HANDSHAKES_PER_TRIM: u32 = 256;
 const TRIM_AFTER: Duration = Duration::from_secs(1);
@@ -310,6 +312,7 @@ impl Hub {
 
     /// The last thing before the thread sleeps.
     pub(crate) fn before_park(&mut self) {
+        let mut begun = None;
         loop {
             // In the loop, as commands make events too.
             self.notify();
@@ -318,6 +321,12 @@ impl Hub {
                 return;
             }
             self.link().mailbox.set_idle(false);
+            if self.now - *begun.get_or_insert(self.now) > LONGEST_LOOK {
+                // A host that sends without a pause must not keep the thread from the sockets. With this task it looks
+                // at them, without waiting, and comes back here.
+                tokio::task::spawn_local(tokio::task::yield_now());
+                return self.notify();
+            }
         }
     }
 

@@ -62,17 +62,17 @@ pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
     for listen in places {
         let bind = |source| Error::Bind { address: listen.to_string(), source };
         let speaks = Speaks { tls: listen.tls, proxy: listen.proxy };
-        let add = |(socket, name)| Listener { socket: keep(socket), speaks, _name: name };
+        let add = |(socket, name)| Listener { socket, speaks, _name: name };
         match &listen.place {
             Place::Tcp(address) => {
                 let only_v6 = places.iter().any(|other| is_v4_beside(other, address));
                 tcp(address, speaks, only_v6, &mut listeners).map_err(bind)?;
             }
             Place::Unix(place) => listeners.push(add(unix(place).map_err(bind)?)),
-            Place::Inherited(fd) => listeners.push(add((inherited(*fd).map_err(bind)?, None))),
+            Place::Inherited(fd) => listeners.push(add((keep(|| inherited(*fd)).map_err(bind)?, None))),
             Place::Systemd => {
                 for fd in systemd().map_err(bind)? {
-                    listeners.push(add((inherited(fd).map_err(bind)?, None)));
+                    listeners.push(add((keep(|| inherited(fd)).map_err(bind)?, None)));
                 }
             }
         }
@@ -80,9 +80,10 @@ pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
     Ok(listeners)
 }
 
-fn keep(socket: Socket) -> fork::Kept<Socket> {
+/// Makes a socket that no forked child has.
+fn keep(make: impl FnOnce() -> io::Result<Socket>) -> io::Result<fork::Kept<Socket>> {
     let _gate = fork::gate();
-    fork::Kept::new(sys::move_above_select(socket))
+    make().map(|socket| fork::Kept::new(sys::move_above_select(socket)))
 }
 
 /// Is this a place of IPv4 with the port of an address?
@@ -106,9 +107,10 @@ fn tcp(address: &str, speaks: Speaks, only_v6: bool, listeners: &mut Vec<Listene
         }
         let taken_by_v4 =
             |l: &Listener| l.socket_address().is_some_and(|l| l.is_ipv4() && l.port() == resolved.port());
-        match listen_on(resolved, only_v6 || listeners.iter().any(taken_by_v4)) {
+        let only_v6 = only_v6 || listeners.iter().any(taken_by_v4);
+        match keep(|| listen_on(resolved, only_v6)) {
             Ok(socket) => {
-                let listener = Listener { socket: keep(socket), speaks, _name: None };
+                let listener = Listener { socket, speaks, _name: None };
                 port = listener.socket_address().map(|address| address.port());
                 listeners.push(listener);
             }
@@ -134,10 +136,10 @@ fn listen_on(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn unix(place: &UnixPlace) -> io::Result<(Socket, Option<Name>)> {
+fn unix(place: &UnixPlace) -> io::Result<(fork::Kept<Socket>, Option<Name>)> {
     let owner = place.owner.as_deref().map(sys::user_id).transpose()?;
     let group = place.group.as_deref().map(sys::group_id).transpose()?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = keep(|| Socket::new(Domain::UNIX, Type::STREAM, None))?;
     socket.set_nonblocking(true)?;
     let address = SockAddr::unix(&place.path)?;
     if let Err(error) = socket.bind(&address) {

@@ -58,6 +58,13 @@ pub fn set_level(level: LevelFilter) {
     change(|log| log.level = level);
 }
 
+/// Runs `quick` while no thread forks: for sinks that call what takes a lock of the C library, such as localtime_r(3). A
+/// child that is forked meanwhile would find that lock taken for ever.
+pub fn between_forks<T>(quick: impl FnOnce() -> T) -> T {
+    let _gate = fork::gate();
+    quick()
+}
+
 fn change(change: impl FnOnce(&mut State)) {
     change(&mut Log::of_this_process().state.write().unwrap_or_else(PoisonError::into_inner));
     tracing::callsite::rebuild_interest_cache();

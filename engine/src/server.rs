@@ -435,6 +435,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         if self.is_in_child() {
             std::mem::forget(std::mem::take(&mut self.threads));
+            // What the threads have left in their mailboxes is not this process's to close.
+            std::mem::forget(self.shared.clone());
             if let Some(children) = &mut self.children {
                 children.forget();
             }

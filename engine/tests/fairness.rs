@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use wsengine::Kind;
 
 /// While one task woke itself the runtime looked at the sockets only every 61 turns of a megabyte each: pings of others
 /// waited for two seconds, and so did the end.
@@ -43,4 +44,37 @@ fn a_flood_of_large_messages_delays_nobody() {
     reading.join().unwrap();
     // Far above what it takes in a debug build on a busy machine, and far below what it took.
     assert!(worst < Duration::from_millis(1_000), "{worst:?}");
+}
+
+/// The thread took one batch after another from its mailbox, and looked at the sockets when the host made a pause.
+#[test]
+fn a_host_that_publishes_without_a_pause_keeps_no_peer_waiting() {
+    const MEMBERS: usize = 200;
+    let options = [("io_threads", "1"), ("slow_consumer", "drop_newest"), ("write_stall_ms", "600000")];
+    let server = Arc::new(start(&options));
+    let members: Vec<_> = (0..MEMBERS)
+        .map(|_| {
+            let member = Raw::open(&server);
+            server.subscribe(poll_open(&server), "topic").unwrap();
+            member
+        })
+        .collect();
+    let mut other = Raw::open(&server);
+    let over = Arc::new(AtomicBool::new(false));
+    let host = {
+        let (server, over) = (server.clone(), over.clone());
+        std::thread::spawn(move || {
+            let begin = Instant::now();
+            while !over.load(Ordering::Relaxed) && begin.elapsed() < Duration::from_secs(60) {
+                server.publish(Kind::Text, "topic", b"", &[]).unwrap();
+            }
+            over.load(Ordering::Relaxed)
+        })
+    };
+    std::thread::sleep(Duration::from_millis(300));
+    other.send(&frame(0x89, b"?"));
+    assert_eq!(other.read_frame(), (0x8a, b"?".to_vec()));
+    over.store(true, Ordering::Relaxed);
+    assert!(host.join().unwrap(), "the pong came while the host published");
+    drop(members);
 }

@@ -23,7 +23,8 @@ pub(crate) fn print_panics() {
 fn line(level: &str, text: &str) {
     // Whole lines in one write, so that threads do not mix theirs. A closed standard error is nobody's fault. Not by
     // the standard library: a child may be forked while another thread has the lock that it takes.
-    let line = format!("[{}] wsengine {level}: {text}\n", time());
+    let time = wsengine::log::between_forks(time);
+    let line = format!("[{time}] wsengine {level}: {text}\n");
     // SAFETY: bytes that live through the call.
     unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
 }

@@ -54,9 +54,12 @@ pub(crate) fn start(args: &Args, result: Slot<'_>) -> Outcome {
     let config = options::config(args.array_or_bytes(1)?)?;
     refuse_other_interfaces()?;
     refuse_second_server()?;
-    // A server that is stopping still has its drain.
-    wait_until_stopped(LONGEST);
-    release();
+    // SAFETY: as in `end_of_script`.
+    if unsafe { CURRENT.get().as_ref() }.is_some_and(|running| !running.server.is_in_child()) {
+        // A server that is stopping still has its drain.
+        wait_until_stopped(LONGEST);
+        release();
+    }
     log::start();
     let mut server = Server::start(&config)?;
     if zend::function_exists("pcntl_fork") {
@@ -160,7 +163,9 @@ pub(crate) fn close(args: &Args, result: Slot<'_>) -> Outcome {
             let text = format!("must be 1000 to 1003, 1007 to 1014 or 3000 to 4999, {code} given");
             return Err(Failure::Value(2, text));
         }
-        Err(SendError::NoServer) => return Err(fork::no_server(args)),
+        Err(error @ (SendError::NoServer | SendError::NoWay { .. })) => {
+            return Err(message_failure(args, 1, error));
+        }
         Err(_) => result.bool(false),
     }
     Ok(())

@@ -12,7 +12,7 @@ mod service;
 mod wire;
 
 use crate::link::Shared;
-use crate::sys::fork;
+use crate::sys::{self, fork};
 use parent::Parent;
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -33,11 +33,11 @@ pub(crate) struct Children {
 impl Children {
     /// Starts to serve them, on a thread of its own.
     pub(crate) fn serve(shared: Arc<Shared>) -> io::Result<Children> {
-        let (near, far) = UnixDatagram::pair()?;
-        near.set_nonblocking(true)?;
         let gate = fork::gate();
-        let near = fork::Kept::new(crate::sys::move_above_select(near));
+        let (near, far) = UnixDatagram::pair()?;
+        let near = fork::Kept::new(sys::move_above_select(near));
         drop(gate);
+        near.set_nonblocking(true)?;
         let (stop, stopped) = oneshot::channel();
         let thread = service::start(shared, near, stopped)?;
         Ok(Children { parent: Parent::new(far), stop: Some(stop), thread: Some(thread) })

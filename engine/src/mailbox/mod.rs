@@ -177,7 +177,7 @@ impl Mailbox {
             return Err(SendError::QueueFull);
         }
         slot.note(inner.batch, Waiting { bytes: len, messages: 1 });
-        inner.commands.push_frame(Target::One(conn), frame);
+        inner.commands.push_frame(Target::One(conn), frame, 1);
         drop(guard);
         self.wake();
         Ok(())
@@ -216,7 +216,7 @@ impl Mailbox {
         }
         if reached > 0 {
             let except = inner.commands.except(left_out);
-            inner.commands.push_frame(target(except), frame);
+            inner.commands.push_frame(target(except), frame, reached);
             drop(inner);
             self.wake();
         }

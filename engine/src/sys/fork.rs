@@ -3,7 +3,7 @@
 //! to its parent.
 
 use socket2::Socket;
-use std::cell::RefCell;
+use std::cell::UnsafeCell;
 use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::ops::{Deref, DerefMut};
@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Descriptors from here on are not closed in a child. No system allows so many of its own accord.
 const MAX_DESCRIPTORS: usize = 1 << 20;
@@ -20,15 +20,18 @@ const MAX_DESCRIPTORS: usize = 1 << 20;
 static KEPT: [AtomicU64; MAX_DESCRIPTORS / 64] = [const { AtomicU64::new(0) }; MAX_DESCRIPTORS / 64];
 /// The words of it that have ever been used.
 static USED_WORDS: AtomicUsize = AtomicUsize::new(0);
-/// Held while a descriptor is made and noted, or forgotten and closed, and during a fork.
-static GATE: Mutex<()> = Mutex::new(());
+/// Read while a descriptor is made and noted, or forgotten and closed; written during a fork.
+static GATE: RwLock<()> = RwLock::new(());
+/// The gate while a thread forks.
+static FORKING: Forking = Forking(UnsafeCell::new(None));
 /// How many forks lie between this process and the first one that watched.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-thread_local! {
-    /// The gate while this thread forks.
-    static FORKING: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
-}
+/// Not a thread's own: a process may fork when those of its thread have gone.
+struct Forking(UnsafeCell<Option<RwLockWriteGuard<'static, ()>>>);
+
+// SAFETY: only handlers of a fork use it, and only while they hold the gate, so one thread at a time.
+unsafe impl Sync for Forking {}
 
 /// Tells a process from its forked children: the number is another in each generation.
 #[inline]
@@ -39,15 +42,18 @@ pub(crate) fn generation() -> u32 {
 /// From now on forked children close their copies of what is [`Kept`].
 pub(crate) fn watch() {
     extern "C" fn before() {
-        FORKING.set(Some(gate()));
+        let gate = GATE.write().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: this thread holds the gate.
+        unsafe { *FORKING.0.get() = Some(gate) };
     }
     extern "C" fn in_parent() {
-        FORKING.set(None);
+        // SAFETY: this thread holds the gate since `before`. It is let go when the guard is out of its place.
+        drop(unsafe { (*FORKING.0.get()).take() });
     }
     extern "C" fn in_child() {
         FORKS.fetch_add(1, Ordering::Relaxed);
         close_kept();
-        FORKING.set(None);
+        in_parent();
     }
     static ONCE: Once = Once::new();
     // SAFETY: the handlers run in the thread that forks. The one for the child takes no lock, allocates nothing and
@@ -58,8 +64,8 @@ pub(crate) fn watch() {
 }
 
 /// No fork happens while this is held. Whoever holds it makes descriptors and [`Kept`]s of them, and drops none.
-pub(crate) fn gate() -> MutexGuard<'static, ()> {
-    GATE.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn gate() -> RwLockReadGuard<'static, ()> {
+    GATE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A descriptor of the engine that forked children do not keep.
@@ -177,17 +183,22 @@ pub(crate) fn send_socket(over: &UnixDatagram, socket: &Socket) -> io::Result<()
     let mut control = Control([0; 64]);
     let mut message = message(&mut part, &mut control);
     // SAFETY: the buffer has room for a header and one descriptor and is aligned for it; all that the message points
-    // to lives through the call.
-    let sent = unsafe {
-        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as usize;
+    // to lives through the calls.
+    unsafe {
+        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as _;
         let header = libc::CMSG_FIRSTHDR(&message);
         (*header).cmsg_level = libc::SOL_SOCKET;
         (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as usize;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as _;
         libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(socket.as_raw_fd());
-        libc::sendmsg(over.as_raw_fd(), &message, libc::MSG_NOSIGNAL)
-    };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        while libc::sendmsg(over.as_raw_fd(), &message, libc::MSG_NOSIGNAL) < 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Receives such a socket.
@@ -217,7 +228,7 @@ fn message(part: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
     message.msg_iov = ptr::from_mut(part);
     message.msg_iovlen = 1;
     message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = control.0.len();
+    message.msg_controllen = control.0.len() as _;
     message
 }
 
