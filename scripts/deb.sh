@@ -9,7 +9,7 @@ REVISION=1
 OUT=target/deb
 
 main() {
-    command -v dpkg-deb >/dev/null || { echo "deb: there is no dpkg-deb: this makes packages on Debian only" >&2; exit 1; }
+    command -v dpkg-deb >/dev/null || { echo "deb: no dpkg-deb: packages are made on Debian only" >&2; exit 1; }
     version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n1)-$REVISION
     php=$(php-config --version | cut -d. -f1-2)
     architecture=$(dpkg --print-architecture)

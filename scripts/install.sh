@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make build` has built for PHP, or removes it: install.sh [--remove]
 #
-#   PHP_CONFIG  the php-config of the PHP to install for (default: php-config). It says where extensions and settings go.
+#   PHP_CONFIG  the php-config of the PHP to install for (default: php-config); where extensions and settings go
 #   PREFIX      the classes go to PREFIX/share/php, texts and examples to PREFIX/share/doc; without it to where this PHP
 #               looks for classes and to the share/doc of its own prefix
 #   DOC_NAME    the folder in share/doc (default: wsengine)
