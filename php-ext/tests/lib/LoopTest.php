@@ -66,7 +66,7 @@ final class LoopTest extends LibTestCase
         $clients = [];
         for ($i = 0; $i < self::CLIENTS; $i += self::IN_ONE_PROCESS) {
             $clients[] = new Script(
-                'require ' . var_export(__DIR__ . '/../Client.php', true) . ';
+                'require ' . var_export(__DIR__ . '/../support/Client.php', true) . ';
                 for ($i = 0; $i < ' . self::IN_ONE_PROCESS . '; $i++) {
                     $clients[] = new WsEngine\Tests\Client("' . $address . '", timeout: 20);
                 }

@@ -11,7 +11,7 @@ use WsEngine\Server;
 abstract class LibTestCase extends TestCase
 {
     /** For scripts in processes of their own. */
-    protected const AUTOLOAD = __DIR__ . '/../lib/autoload.php';
+    protected const AUTOLOAD = __DIR__ . '/../../lib/autoload.php';
 
     protected Server $server;
     protected string $address;
