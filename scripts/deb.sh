@@ -72,6 +72,7 @@ Maintainer: $maintainer
 Installed-Size: $(du -ks --exclude=DEBIAN "$tree" | cut -f1)
 Provides: php$php-wsengine
 Depends: php$php-cli, phpapi-$(php-config --phpapi), php-common (>= 2:69~), $libraries
+Suggests: php-psr-log
 Section: php
 Priority: optional
 Description: WebSocket server as a library for PHP

@@ -91,7 +91,7 @@ put() { install -D -m "$1" "$2" "$DESTDIR$3"; }
 # put_tree FOLDER PATH: with all that git would have, in the place of what is there.
 put_tree() {
     local file mode
-    rm -rf "${DESTDIR:?}$2"
+    rm -rf "$DESTDIR${2:?}"
     while read -r file; do
         if [ -x "$file" ]; then mode=755; else mode=644; fi
         put "$mode" "$file" "$2/${file#"$1/"}"

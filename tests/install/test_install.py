@@ -138,6 +138,21 @@ class Install(Folder):
         self.make("uninstall")
         self.assertEqual([path for path in self.folder.rglob("*") if not path.is_dir()], [])
 
+    def test_a_php_that_is_not_debians(self):
+        """Without DESTDIR, and with one folder of settings, all of which PHP reads."""
+        places = "".join(
+            f"--{name}) echo {self.folder}/{place};; "
+            for name, place in (("extension-dir", "extensions"), ("ini-dir", "conf.d"), ("prefix", "php"))
+        )
+        config = self.script("php-config", f'case $1 in {places} *) exec php-config "$@";; esac')
+        words = "make", "--no-print-directory", "DESTDIR=", f"PREFIX={self.folder}/prefix", f"PHP_CONFIG={config}"
+        self.run_in(ROOT, *words, "install")
+        files = "extensions/wsengine.so", "conf.d/wsengine.ini", "prefix/share/php/WsEngine/autoload.php"
+        for file in files:
+            self.assertTrue((self.folder / file).is_file(), file)
+        self.run_in(ROOT, *words, "uninstall")
+        self.assertEqual([path for path in self.folder.rglob("*") if path.is_file()], [config])
+
     def test_another_php_is_not_given_this_extension(self):
         php = self.script("php", 'case "$*" in *extension=*) exit 1;; esac; exec php "$@"')
         config = self.script("php-config", f'[ "$1" = --php-binary ] && echo {php} || exec php-config "$@"')
