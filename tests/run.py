@@ -66,6 +66,7 @@ def all_suites() -> dict[str, Suite]:
         ),
         "c": Suite(["capi/tests/run.sh"], count_line, seconds=600),
         "php": Suite(["php-ext/tests/run.sh"], count_php),
+        "install": Suite([*unittest, "tests/install"], count_unittest, seconds=600),
         "interfaces": Suite([*unittest, "tests/interfaces"], count_unittest),
         "endurance": Suite([sys.executable, "tests/endurance/run.py"], count_line),
         "browser": Suite([*unittest, "tests/browser"], count_unittest),
