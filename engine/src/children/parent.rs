@@ -62,12 +62,11 @@ impl Parent {
     }
 }
 
-/// The way ends with the server; anything else is want of descriptors or memory here.
+/// The way ends with the server: the first to use it then is refused, later ones are not connected. Anything else is want
+/// of descriptors or memory.
 fn failure(error: &io::Error) -> SendError {
     match error.kind() {
-        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            SendError::NoServer
-        }
+        ErrorKind::ConnectionRefused | ErrorKind::NotConnected => SendError::NoServer,
         _ => SendError::NoWay { errno: error.raw_os_error().unwrap_or(0) },
     }
 }
