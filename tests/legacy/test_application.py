@@ -97,7 +97,7 @@ class Surface(unittest.TestCase):
             ])
             port = client.websocket.local_address[1]
         wait_for(lambda: script.says(rf"\[info\] \[client 127\.0\.0\.1:{port}\] out"), "the end")
-        self.assertTrue(script.says(rf"\[client 127\.0\.0\.1:{port}\] Connected\n.*\[client .*:{port}\] in\n"))
+        script.awaits(rf"\[client 127\.0\.0\.1:{port}\] Connected\n.*\[client .*:{port}\] in\n")
         self.assertEqual(script.complaints(), [])
 
     def test_closing_tells_the_application_at_once_and_once(self):
@@ -191,7 +191,7 @@ class Surface(unittest.TestCase):
         with script.client("/app") as client:
             client.send("throw")
             self.assertEqual(client.ask("still here"), "still here")
-        self.assertTrue(script.says("LogicException: on purpose"))
+        script.awaits("LogicException: on purpose")
 
     def test_the_status_application_hears_of_everybody(self):
         app = """
@@ -214,8 +214,8 @@ class Surface(unittest.TestCase):
                     port = websocket.websocket.local_address[1]
                 wait_for(lambda: script.says("disconnected"), "the end")
                 name = port if client == "int" else f"127.0.0.1:{port}"
-                self.assertTrue(script.says(rf"connected\n(.*\n)*activity {name}\n(.*\n)*disconnected"), script.lines)
-                self.assertTrue(script.says('{"maxClients":30,"maxConnectionsPerIp":5'))
+                script.awaits(rf"connected\n(.*\n)*activity {name}\n(.*\n)*disconnected")
+                script.awaits('{"maxClients":30,"maxConnectionsPerIp":5')
                 self.assertEqual(script.complaints(), [])
 
     def test_the_later_generation(self):
@@ -244,7 +244,7 @@ class Surface(unittest.TestCase):
             self.assertEqual(client.ask('{"action": "echo", "data": 7}'), '{"action":"echo","data":7}')
             for _ in range(60):
                 self.assertEqual(client.ask("no JSON"), "RuntimeException", "without a limit a minute")
-        self.assertTrue(script.says("info: .client 127.0.0.1:.*Connected"))
+        script.awaits("info: .client 127.0.0.1:.*Connected")
         self.assertEqual(script.complaints(), [])
 
     def test_mistakes_are_said_in_one_line(self):

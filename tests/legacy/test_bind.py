@@ -174,7 +174,7 @@ class Surface(unittest.TestCase):
                 pass
             wait_for(lambda: script.says("LogicException: in close"), "the complaint")
             self.assertEqual(client.ask("and here"), "and here")
-        self.assertTrue(script.says("LogicException: in open"))
+        script.awaits("LogicException: in open")
         with script.client() as client:
             self.assertEqual(client.ask("numbers go on"), "numbers go on")
 

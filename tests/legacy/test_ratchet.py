@@ -163,9 +163,9 @@ class Components(unittest.TestCase):
             client.send("error")
             self.assertEqual(client.ask("still here"), "still here")
             self.assertEqual(other.ask("here too"), "here too")
-        self.assertTrue(script.says("error in open"))
-        self.assertTrue(script.says("error in message"))
-        self.assertTrue(script.says(r"Error: Call to undefined function nothing\(\)"))
+        script.awaits("error in open")
+        script.awaits("error in message")
+        script.awaits(r"Error: Call to undefined function nothing\(\)")
 
     def test_subprotocols(self):
         script = self.run_with(REQUIRE + CHAT % ("", ECHO) + """

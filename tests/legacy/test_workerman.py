@@ -77,7 +77,7 @@ class Workers(unittest.TestCase):
                 1, 1, "127.0.0.1", port, f"127.0.0.1:{port}", True, "ESTABLISHED", True, 2, True, 1, 1048576,
             ])
             self.assertEqual(json.loads(client.ask("x"))[:2], [1, 2])
-        self.assertTrue(script.says(r"Worker none listens on 127\.0\.0\.1:\d+"))
+        script.awaits(r"Worker none listens on 127\.0\.0\.1:\d+")
         self.assertEqual(script.complaints(), [])
 
     def test_the_order_of_callbacks(self):
@@ -165,7 +165,7 @@ class Workers(unittest.TestCase):
             self.assertEqual(refused.exception.response.status_code, 403)
         wait_for(lambda: script.lines.count("close") == 5, "the ends of those who were refused")
         self.assertEqual(script.lines.count("asked"), 4, "who was destroyed in onConnect is not asked about any more")
-        self.assertTrue(script.says("LogicException: on purpose"))
+        script.awaits("LogicException: on purpose")
 
     def test_after_close_there_are_no_more_messages(self):
         script = self.run_with(WORKER + """
@@ -237,7 +237,7 @@ class Workers(unittest.TestCase):
         said = [line for line in script.lines if "wsengine" not in line and "listens" not in line]
         self.assertEqual(said[:2], ["a timer takes seconds above 0, 0 given", "[true,true,false,false]"])
         self.assertEqual(sorted(said[2:]), ["after", "by name", "early a b", "turn 1", "turn 2", "turn 3"])
-        self.assertTrue(script.says("LogicException: in a timer"))
+        script.awaits("LogicException: in a timer")
 
     def test_workers_without_an_address_have_their_callbacks_and_timers(self):
         script = self.run_with(WORKER + ECHO + """
@@ -271,9 +271,9 @@ class Workers(unittest.TestCase):
                 pass
             wait_for(lambda: script.says("LogicException: in close"), "the complaint")
             self.assertEqual(client.ask("and here"), "and here")
-        self.assertTrue(script.says("LogicException: in a message"))
-        self.assertTrue(script.says("a message is a string, array given"))
-        self.assertTrue(script.says("frames of your own cannot be sent"))
+        script.awaits("LogicException: in a message")
+        script.awaits("a message is a string, array given")
+        script.awaits("frames of your own cannot be sent")
 
     def test_who_leaves_within_the_handshake_is_forgotten(self):
         script = self.run_with(WORKER + ECHO + """
