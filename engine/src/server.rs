@@ -1,24 +1,24 @@
-//! The host's side: the handle of a running server, and the poller that takes events.
+//! The host's side: the handle of a running server.
 
 use crate::children::{Children, Request};
 use crate::config::Config;
 use crate::error::{Error, SendError};
-use crate::event::{ConnId, Event, EventBody};
-use crate::inbox::Batch;
+use crate::event::ConnId;
 use crate::io_thread;
 use crate::link::Shared;
 use crate::listen::{self, Listener};
 use crate::log;
 use crate::mailbox::Stop;
+use crate::poller::{PollState, Poller};
 use crate::stats::Stats;
-use crate::sys::{self, Waited, fork};
+use crate::sys::{self, fork};
 use crate::tls::Tls;
 use crate::undecided::{Decision, decision};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError, mpsc};
+use std::sync::{Arc, Mutex, TryLockError, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use wsengine_proto::{Kind, close};
 
 /// Longest name of a topic.
@@ -30,8 +30,9 @@ const MAX_TOPIC_BYTES: usize = 256;
 /// connections and waits for the threads to end, which takes milliseconds.
 ///
 /// A forked child has none of its threads. There [`Server::send`], [`Server::broadcast`], [`Server::publish`],
-/// [`Server::subscribe`], [`Server::unsubscribe`], [`Server::close`] and [`Server::is_open`] travel to the process that has it, if that has called [`Server::serve_children`] before; they
-/// take as long as it takes to answer. Nothing else may be called there but [`Server::addresses`], [`Server::port`],
+/// [`Server::subscribe`], [`Server::unsubscribe`], [`Server::close`] and [`Server::is_open`] travel to the process
+/// that has it, if that has called [`Server::serve_children`] before; they take as long as it takes to answer. Nothing
+/// else may be called there but [`Server::addresses`], [`Server::port`],
 /// [`Server::process`] and [`Server::is_in_child`]; dropping it does nothing.
 pub struct Server {
     shared: Arc<Shared>,
@@ -279,7 +280,7 @@ impl Server {
 
     // ---- handshakes ----
 
-    /// Lets a client in that a [`EventBody::Handshake`] asks for. Its open event follows unless it has left meanwhile,
+    /// Lets a client in that a [`EventBody::Handshake`](crate::EventBody::Handshake) asks for. Its open event follows unless it has left meanwhile,
     /// and from then on it can be sent to. `subprotocol` is one that the client offers; without it the option `subprotocols` chooses. `headers`
     /// go into the answer, such as a cookie.
     ///
@@ -379,7 +380,7 @@ impl Server {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        Some(Poller { shared: &self.shared, state })
+        Some(Poller::new(&self.shared, state))
     }
 
     /// A descriptor that is readable while events wait, for poll, epoll and the loops built on them. It belongs to
@@ -389,7 +390,7 @@ impl Server {
         self.shared.wake.event().as_raw_fd()
     }
 
-    /// Makes the current, or else the next, [`Poller::wait`] return [`Wait::Woken`]. Async-signal-safe.
+    /// Makes the current, or else the next, [`Poller::wait`] return [`Wait::Woken`](crate::Wait::Woken). Async-signal-safe.
     pub fn wakeup(&self) {
         self.shared.wake.interrupt();
     }
@@ -398,7 +399,7 @@ impl Server {
 
     /// Begins the stop and returns at once: the ports are free, every connection gets close code 1001 after what is
     /// queued for it, and what is left after `drain` (None: the option `drain_ms`) is cut. Events go on until
-    /// [`EventBody::Stopped`]. A second call may shorten the wait.
+    /// [`EventBody::Stopped`](crate::EventBody::Stopped). A second call may shorten the wait.
     pub fn stop(&self, drain: Option<Duration>) {
         self.stop_with(close::code::GOING_AWAY, drain);
     }
@@ -451,164 +452,6 @@ impl Drop for Server {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-    }
-}
-
-/// How [`Poller::wait`] ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
-    /// [`Poller::next`] has something.
-    Events,
-    /// Nothing came in time.
-    Timeout,
-    /// [`Server::wakeup`] was called.
-    Woken,
-    /// A signal came.
-    Interrupted,
-    /// The server has stopped and [`EventBody::Stopped`] was taken.
-    Stopped,
-}
-
-/// The right to poll, held by one thread at a time.
-pub struct Poller<'a> {
-    shared: &'a Shared,
-    state: MutexGuard<'a, PollState>,
-}
-
-/// The batch in the host's hands. It outlives the poller, so that events stay readable between polls.
-#[derive(Default)]
-struct PollState {
-    batch: Batch,
-    position: usize,
-    /// The link to look at first, so that none is starved.
-    turn: usize,
-    stopped: Stopped,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Stopped {
-    #[default]
-    No,
-    /// The event is to be given out.
-    Due,
-    Given,
-}
-
-impl Poller<'_> {
-    /// Waits for events: up to `timeout`, or for ever. With events at hand it returns at once.
-    ///
-    /// `interrupted` is asked with all signals blocked before the thread sleeps, so that a signal whose handler has
-    /// set what it reads is never slept over.
-    pub fn wait(&mut self, timeout: Option<Duration>, interrupted: impl Fn() -> bool) -> Wait {
-        if let Some(wait) = self.ready() {
-            return wait;
-        }
-        let deadline =
-            timeout.filter(|timeout| !timeout.is_zero()).map(|timeout| Instant::now().checked_add(timeout));
-        if timeout == Some(Duration::ZERO) {
-            return if interrupted() { Wait::Interrupted } else { Wait::Timeout };
-        }
-        let wake = &self.shared.wake;
-        loop {
-            wake.arm();
-            if let Some(wait) = self.ready() {
-                wake.disarm();
-                return wait;
-            }
-            let left = deadline.flatten().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let waited = sys::wait_readable(wake.event().as_raw_fd(), left, &interrupted);
-            wake.disarm();
-            wake.event().clear();
-            if let Some(wait) = self.ready() {
-                return wait;
-            }
-            match waited {
-                Waited::Readable => {}
-                Waited::Timeout => return Wait::Timeout,
-                Waited::Interrupted => return Wait::Interrupted,
-            }
-        }
-    }
-
-    /// The next event of the batch at hand; None: wait again. What it borrows lives until the next
-    /// [`Poller::wait`] on this server.
-    #[allow(clippy::should_implement_trait)] // An Iterator's items cannot borrow from it.
-    #[inline]
-    pub fn next(&mut self) -> Option<Event<'_>> {
-        let state = &mut *self.state;
-        if let Some(event) = state.batch.event(state.position) {
-            state.position += 1;
-            return Some(event);
-        }
-        if state.stopped == Stopped::Due {
-            state.stopped = Stopped::Given;
-            return Some(Event { conn: None, time: self.shared.now(), body: EventBody::Stopped });
-        }
-        None
-    }
-
-    /// What can be said without waiting.
-    fn ready(&mut self) -> Option<Wait> {
-        if self.shared.wake.take_interrupt() {
-            return Some(Wait::Woken);
-        }
-        if self.state.position < self.state.batch.len() || self.state.stopped == Stopped::Due {
-            return Some(Wait::Events);
-        }
-        // Asked before the inboxes are looked at: a thread that has ended puts nothing in afterwards.
-        let stopped = self.shared.running.load(Ordering::SeqCst) == 0;
-        if self.fill() {
-            return Some(Wait::Events);
-        }
-        match self.state.stopped {
-            Stopped::Given => Some(Wait::Stopped),
-            _ if stopped => {
-                self.state.stopped = Stopped::Due;
-                Some(Wait::Events)
-            }
-            _ => None,
-        }
-    }
-
-    /// Takes the batch of the next I/O thread that has one.
-    fn fill(&mut self) -> bool {
-        let state = &mut *self.state;
-        let links = &self.shared.links;
-        for _ in 0..=links.len() {
-            // Whoever polls again has dealt with the batch before.
-            for conn in state.batch.take_fences() {
-                if let Some(link) = links.get(conn.thread()) {
-                    link.mailbox.fence(conn);
-                }
-            }
-            state.batch.clear();
-            state.position = 0;
-            state.turn = (state.turn + 1) % links.len();
-            let Some(link) = links.get(state.turn) else { continue };
-            std::mem::swap(&mut *link.inbox.lock(), &mut state.batch);
-            if state.batch.was_full() {
-                link.mailbox.resume();
-            }
-            self.shared.held_events.store(state.batch.len(), Ordering::Relaxed);
-            if state.batch.has_events() {
-                return true;
-            }
-        }
-        false
-    }
-}
-
-impl Drop for Poller<'_> {
-    /// Between polls the event descriptor, if the host uses it, says whether something waits.
-    fn drop(&mut self) {
-        let state = &*self.state;
-        self.shared.held_events.store(state.batch.len() - state.position, Ordering::Relaxed);
-        self.shared.wake.settle(|| {
-            state.position < state.batch.len()
-                || state.stopped == Stopped::Due
-                || self.shared.links.iter().any(|link| !link.inbox.lock().is_empty())
-                || (state.stopped == Stopped::No && self.shared.running.load(Ordering::SeqCst) == 0)
-        });
     }
 }
 

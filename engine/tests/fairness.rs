@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use wsengine::Kind;
 
@@ -61,17 +61,20 @@ fn a_host_that_publishes_without_a_pause_keeps_no_peer_waiting() {
         .collect();
     let mut other = Raw::open(&server);
     let over = Arc::new(AtomicBool::new(false));
+    let published = Arc::new(AtomicUsize::new(0));
     let host = {
-        let (server, over) = (server.clone(), over.clone());
+        let (server, over, published) = (server.clone(), over.clone(), published.clone());
         std::thread::spawn(move || {
             let begin = Instant::now();
             while !over.load(Ordering::Relaxed) && begin.elapsed() < Duration::from_secs(60) {
                 server.publish(Kind::Text, "topic", b"", &[]).unwrap();
+                published.fetch_add(1, Ordering::Relaxed);
             }
             over.load(Ordering::Relaxed)
         })
     };
-    std::thread::sleep(Duration::from_millis(300));
+    // More than a mailbox holds.
+    eventually("a flood", || published.load(Ordering::Relaxed) * MEMBERS > 200_000);
     other.send(&frame(0x89, b"?"));
     assert_eq!(other.read_frame(), (0x8a, b"?".to_vec()));
     over.store(true, Ordering::Relaxed);
