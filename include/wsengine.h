@@ -7,26 +7,29 @@
  * the server's own threads, which go on while your code is busy. Your code runs on your threads only: nothing here
  * calls you back, but for the log function if you set one. Any number of servers may run in one process.
  *
- * Threads: any function may be called from any thread at any time, with three exceptions. One thread at a time
- * polls a server: others get WSENGINE_ERR_BUSY. wsengine_free() comes last: no other call may use the server
- * during or after it. A wsengine_config_t belongs to one thread at a time. Of all functions only
- * wsengine_wakeup() may be called in a signal handler.
+ * Threads: any function may be called from any thread at any time, with these exceptions. One thread at a time polls
+ * a server: others get WSENGINE_ERR_BUSY. wsengine_free() comes last: it waits for calls that are under way, and none
+ * may begin after it. A wsengine_config_t belongs to one thread at a time. A log function calls none of them. No
+ * function waits for a peer; wsengine_poll_event() and wsengine_poll_events() wait for events.
  *
  * Memory: what you pass is copied before the call returns. What an event points to lives until the next poll of
  * that server. Texts returned as const char * say how long they live. Never free() anything that is wsengine's.
  *
- * Events of one connection: OPEN (MESSAGE | DRAIN)* CLOSE, in this order, none lost. While you do not poll, the
- * server keeps events up to the options event_queue_bytes and event_queue_events, then it stops reading from the
- * peers; it drops nothing.
+ * Events of one connection: [HANDSHAKE] OPEN (MESSAGE | DRAIN)* CLOSE, in this order, none lost, exactly one CLOSE for
+ * each OPEN. While you do not poll, the server keeps events up to the options event_queue_bytes and
+ * event_queue_events, then it stops reading from the peers; it drops nothing.
  *
  * Processes: call wsengine_start() after fork() and daemon(). A forked child cannot use the servers of its parent:
- * calls return WSENGINE_ERR_FORKED and wsengine_free() only forgets. Descriptors are close-on-exec;
- * wsengine_start() raises the soft limit of open files to the hard one. wsengine installs no signal handlers, its
- * threads block all signals, and it raises no SIGPIPE.
+ * calls return WSENGINE_ERR_FORKED and wsengine_free() only forgets. It has no copies of their sockets, and may start
+ * servers of its own. Descriptors are close-on-exec; wsengine_start() raises the soft limit of open files to the hard
+ * one.
+ *
+ * Signals: wsengine installs no handlers, its threads block all signals, and it raises no SIGPIPE. In a handler only
+ * wsengine_wakeup() may be called.
  *
  * Errors: functions that return int answer 0 or more on success and an enum wsengine_error below 0 on failure, of
  * which wsengine_last_error() has the details. A NULL handle gives WSENGINE_ERR_INVALID; functions that free ignore
- * it. Any other bad pointer, or a handle after wsengine_free(), is undefined behaviour as everywhere in C.
+ * it. Any other bad pointer is undefined behaviour as everywhere in C.
  */
 
 #ifndef WSENGINE_H
@@ -92,11 +95,11 @@ typedef enum wsengine_error {
      */
     WSENGINE_ERR_UTF8 = -7,
     /**
-     * The server is stopping or has stopped.
+     * The server is stopping or has stopped, or was freed.
      */
     WSENGINE_ERR_STOPPED = -8,
     /**
-     * Another thread is polling this server.
+     * Another thread is polling this server, or a log function has called.
      */
     WSENGINE_ERR_BUSY = -9,
     /**
@@ -174,6 +177,32 @@ typedef enum wsengine_event_type {
 } wsengine_event_type;
 
 /**
+ * What the value of an option is.
+ */
+typedef enum wsengine_option_type {
+    /**
+     * A whole number, such as "65536".
+     */
+    WSENGINE_OPTION_NUMBER = 1,
+    /**
+     * "on" or "off".
+     */
+    WSENGINE_OPTION_SWITCH = 2,
+    /**
+     * One of a few words, such as "close".
+     */
+    WSENGINE_OPTION_WORD = 3,
+    /**
+     * A file or a directory, or "none".
+     */
+    WSENGINE_OPTION_PATH = 4,
+    /**
+     * Items separated by commas, or a word that stands for all or none.
+     */
+    WSENGINE_OPTION_LIST = 5,
+} wsengine_option_type;
+
+/**
  * Options for wsengine_start(); for one thread at a time. May start several servers.
  */
 typedef struct wsengine_config_t wsengine_config_t;
@@ -190,9 +219,37 @@ typedef struct wsengine_t wsengine_t;
 
 /**
  * Takes a log line without a line end; level: 1 error, 2 warning, 3 info, 4 debug, 5 trace. Called from any thread,
- * also from several at once; must return soon and must not call wsengine functions. line is gone when it returns.
+ * also from several at once, and maybe in the middle of a wsengine function; must return soon. Functions of wsengine
+ * that it calls do nothing and answer WSENGINE_ERR_BUSY or NULL, but for wsengine_wakeup() and those that only give a
+ * text or a version. line is gone when it returns.
  */
 typedef void (*wsengine_log_fn)(int level, const char *line, void *user_data);
+
+/**
+ * An option of wsengine_config_set(). Later versions may add fields at the end.
+ */
+typedef struct wsengine_option_info_t {
+    /**
+     * Its name.
+     */
+    const char *name;
+    /**
+     * Its value when it is not set.
+     */
+    const char *default_value;
+    /**
+     * What is allowed, in words.
+     */
+    const char *allowed;
+    /**
+     * What it does, in words.
+     */
+    const char *doc;
+    /**
+     * One of enum wsengine_option_type.
+     */
+    uint32_t type;
+} wsengine_option_info_t;
 
 /**
  * An event. 64 bytes on 64-bit systems. data is valid until the next poll of this server: copy what you keep.
@@ -201,7 +258,11 @@ typedef struct wsengine_event_t {
     /**
      * One of enum wsengine_event_type.
      */
-    uint32_t type;
+    uint16_t type;
+    /**
+     * MESSAGE: enum wsengine_kind; else 0.
+     */
+    uint16_t kind;
     /**
      * WSENGINE_FLAG_... bits.
      */
@@ -223,13 +284,15 @@ typedef struct wsengine_event_t {
      */
     const wsengine_request_t *request;
     /**
+     * OPEN to CLOSE: where you may keep a pointer of your own, NULL at first; the same place with each event of the
+     * connection, valid until the poll after that which gave CLOSE. wsengine never follows it: free what it points to
+     * with CLOSE. Else NULL.
+     */
+    void **user_data;
+    /**
      * Microseconds from the server's start to when it happened.
      */
     uint64_t time_us;
-    /**
-     * MESSAGE: enum wsengine_kind; else 0.
-     */
-    uint32_t kind;
     /**
      * CLOSE, DRAIN, ERROR: see there; else 0.
      */
@@ -237,7 +300,7 @@ typedef struct wsengine_event_t {
     /**
      * 0.
      */
-    uint64_t reserved;
+    uint32_t reserved;
 } wsengine_event_t;
 
 /**
@@ -253,6 +316,10 @@ typedef struct wsengine_stats_t {
      * Open connections.
      */
     uint64_t connections;
+    /**
+     * Memberships of open connections in topics.
+     */
+    uint64_t subscriptions;
     /**
      * Handshakes under way, and transfers of files.
      */
@@ -365,18 +432,24 @@ void wsengine_config_free(wsengine_config_t *config);
 /**
  * Sends the log lines of all servers of the process to function, with user_data as it is; NULL ends that, and it
  * is how it begins. The option log_level of the server started last says how much is logged. When it returns, the
- * function set before is not called any more.
+ * function set before is not called any more; so it waits for one that is running.
  */
-void wsengine_set_log(wsengine_log_fn function, void *user_data);
+int wsengine_set_log(wsengine_log_fn function, void *user_data);
+
+/**
+ * The option number index (from 0), or NULL when there are no more. Static.
+ */
+const wsengine_option_info_t *wsengine_option_info(size_t index);
 
 /**
  * Starts a server on threads of its own and returns once it listens; *out is the new server. config stays yours.
- * On failure *out is NULL and nothing is left running. Call it after daemon() or fork(), never before.
+ * On failure *out is NULL and nothing is left running; wsengine_last_error() names the option, the address or what the
+ * system lacks. Call it after daemon() or fork(), never before.
  */
 WSENGINE_MUST_USE int wsengine_start(const wsengine_config_t *config, wsengine_t **out);
 
 /**
- * Port of the first TCP address.
+ * Port of the first TCP address; 0 without one.
  */
 int wsengine_port(const wsengine_t *server);
 
@@ -402,8 +475,9 @@ int wsengine_stop(wsengine_t *server, int timeout_ms);
 
 /**
  * Cuts what is still connected, waits for the server's threads to end (milliseconds) and frees everything, also
- * what polled events point to. Needs no wsengine_stop() before. NULL is allowed. No other call may use the server
- * during or after it.
+ * what polled events point to. Needs no wsengine_stop() before; without it nobody gets a CLOSE event any more. NULL is
+ * allowed. Calls of other threads that are under way are waited for: a poll returns 0 at once. Calls that come later are
+ * a mistake; they answer WSENGINE_ERR_STOPPED as long as fewer than 1,024 other servers were freed meanwhile.
  */
 void wsengine_free(wsengine_t *server);
 
@@ -414,7 +488,8 @@ int wsengine_poll_event(wsengine_t *server, wsengine_event_t *event, int timeout
 
 /**
  * Takes up to max events and waits up to timeout_ms for the first one (0: not at all, -1: without limit).
- * Returns how many it took; 0 after timeout_ms, after wsengine_wakeup() or when a signal handler ran meanwhile.
+ * Returns how many it took, which may be less than wait; 0 after timeout_ms, after wsengine_wakeup() or when a signal
+ * handler ran meanwhile.
  * WSENGINE_ERR_STOPPED: WSENGINE_EVENT_STOPPED was taken before; WSENGINE_ERR_BUSY: another thread polls.
  * What the events polled before point to is gone after it, however it ends but with WSENGINE_ERR_BUSY.
  */
@@ -509,6 +584,34 @@ int wsengine_is_open(const wsengine_t *server, uint64_t conn);
  * Reads the counters; set stats->struct_size before.
  */
 int wsengine_stats(const wsengine_t *server, wsengine_stats_t *stats);
+
+/**
+ * Makes a connection a member of a topic, until it is unsubscribed or open no more. A topic needs no making: it is
+ * there as long as it has members. topic: 1 to 256 bytes of UTF-8. Returns 1, or 0 when it was a member before.
+ */
+int wsengine_subscribe(const wsengine_t *server, uint64_t conn, const char *topic);
+
+/**
+ * Ends a membership. Returns 1, or 0 when there was none.
+ */
+int wsengine_unsubscribe(const wsengine_t *server, uint64_t conn, const char *topic);
+
+/**
+ * Queues a message for those who are members of a topic now and returns for how many. It takes the same time however
+ * many they are. It keeps its place among what this thread sends and broadcasts; what happens to slow members says the
+ * option slow_consumer, as for wsengine_broadcast().
+ */
+int wsengine_publish(const wsengine_t *server, const char *topic, int kind, const void *data, size_t len);
+
+/**
+ * As wsengine_publish(), but not to the connection except.
+ */
+int wsengine_publish_except(const wsengine_t *server,
+                            const char *topic,
+                            uint64_t except,
+                            int kind,
+                            const void *data,
+                            size_t len);
 
 #ifdef __cplusplus
 }  // extern "C"

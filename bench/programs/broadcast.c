@@ -38,6 +38,6 @@ int main(int argc, char **argv)
         check(count);
         for (int i = 0; i < count; i++)
             if (events[i].type == WSENGINE_EVENT_MESSAGE)
-                check(wsengine_broadcast(server, (int)events[i].kind, events[i].data, events[i].len));
+                check(wsengine_broadcast(server, events[i].kind, events[i].data, events[i].len));
     }
 }

@@ -1,8 +1,10 @@
-//! The one place where C and Rust meet: no panic goes out, no NULL goes in, and a forked child gets no further.
+//! The one place where C and Rust meet: no panic goes out, no NULL goes in, and neither a forked child, nor a log
+//! function, nor who comes after wsengine_free() gets any further.
 
 use crate::error::Failure;
-use crate::error::wsengine_error::{WSENGINE_ERR_FORKED, WSENGINE_ERR_INTERNAL, WSENGINE_ERR_INVALID};
-use crate::server::wsengine_t;
+use crate::error::wsengine_error::{WSENGINE_ERR_BUSY, WSENGINE_ERR_INTERNAL, WSENGINE_ERR_INVALID};
+use crate::log;
+use crate::server::{Entered, wsengine_t};
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +18,10 @@ pub(crate) fn call(body: impl FnOnce() -> Result<c_int, Failure>) -> c_int {
 /// nothing of the body is used again but the server, whose state the engine keeps behind locks and queues of its
 /// own: hence `AssertUnwindSafe`.
 pub(crate) fn guard<T>(failed: impl FnOnce(c_int) -> T, body: impl FnOnce() -> Result<T, Failure>) -> T {
+    if log::is_speaking() {
+        // The log's lock is held, and maybe others of the engine.
+        return failed(Failure::saying(WSENGINE_ERR_BUSY, c"a log function must not call wsengine").answer());
+    }
     let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let text = format!("bug in wsengine, please report it: {}", panic_text(&*panic));
         Err(Failure::explained(WSENGINE_ERR_INTERNAL, text))
@@ -23,14 +29,15 @@ pub(crate) fn guard<T>(failed: impl FnOnce(c_int) -> T, body: impl FnOnce() -> R
     outcome.unwrap_or_else(|failure| failed(failure.answer()))
 }
 
-/// The server behind a handle.
+/// The server behind a handle, which wsengine_free() leaves alone as long as this is there.
 ///
 /// # Safety
-/// The handle is NULL or came from wsengine_start() and was not freed.
-pub(crate) unsafe fn server<'a>(handle: *const wsengine_t) -> Result<&'a wsengine_t, Failure> {
+/// The handle is NULL or came from wsengine_start() and its memory is still there.
+#[inline]
+pub(crate) unsafe fn server<'a>(handle: *const wsengine_t) -> Result<Entered<'a>, Failure> {
     // SAFETY: the caller's promise.
-    let server = unsafe { handle.as_ref() }.ok_or_else(|| null(c"server is NULL"))?;
-    if server.is_forked() { Err(Failure::new(WSENGINE_ERR_FORKED)) } else { Ok(server) }
+    let handle = unsafe { handle.as_ref() }.ok_or_else(|| null(c"server is NULL"))?;
+    handle.enter().map_err(Failure::new)
 }
 
 /// The bytes of a message; NULL is none.

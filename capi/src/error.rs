@@ -27,9 +27,9 @@ pub enum wsengine_error {
     WSENGINE_ERR_TOO_BIG = -6,
     /// A text message or close reason that is not UTF-8.
     WSENGINE_ERR_UTF8 = -7,
-    /// The server is stopping or has stopped.
+    /// The server is stopping or has stopped, or was freed.
     WSENGINE_ERR_STOPPED = -8,
-    /// Another thread is polling this server.
+    /// Another thread is polling this server, or a log function has called.
     WSENGINE_ERR_BUSY = -9,
     /// This process is a fork of the one that called wsengine_start().
     WSENGINE_ERR_FORKED = -10,
@@ -131,7 +131,7 @@ impl wsengine_error {
             WSENGINE_ERR_WOULD_BLOCK => c"the send queue of the connection is full",
             WSENGINE_ERR_TOO_BIG => c"the message is too big",
             WSENGINE_ERR_UTF8 => c"text must be valid UTF-8",
-            WSENGINE_ERR_STOPPED => c"the server is stopping or has stopped",
+            WSENGINE_ERR_STOPPED => c"the server is stopping, has stopped or was freed",
             WSENGINE_ERR_BUSY => c"another thread is polling this server",
             WSENGINE_ERR_FORKED => c"a forked process cannot use the server of its parent",
             WSENGINE_ERR_DECIDED => c"the handshake was decided on before, or its time is over",

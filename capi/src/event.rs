@@ -2,13 +2,10 @@
 
 use crate::boundary::{call, null, server};
 use crate::error::Failure;
-use crate::error::wsengine_error::{
-    WSENGINE_ERR_BUSY, WSENGINE_ERR_FORKED, WSENGINE_ERR_INVALID, WSENGINE_ERR_STOPPED,
-};
+use crate::error::wsengine_error::{WSENGINE_ERR_BUSY, WSENGINE_ERR_INVALID, WSENGINE_ERR_STOPPED};
 use crate::handshake::wsengine_request_t;
-use crate::server::{millis, wsengine_t};
-use std::ffi::{CString, c_int};
-use std::sync::PoisonError;
+use crate::server::{Polled, millis, wsengine_t};
+use std::ffi::{CString, c_int, c_void};
 use wsengine::{Event, EventBody, Kind, Request, Wait};
 
 /// Kinds of messages.
@@ -59,7 +56,9 @@ pub const WSENGINE_FLAG_CLEAN: u32 = 1;
 #[derive(Debug, Clone, Copy)]
 pub struct wsengine_event_t {
     /// One of enum wsengine_event_type.
-    pub r#type: u32,
+    pub r#type: u16,
+    /// MESSAGE: enum wsengine_kind; else 0.
+    pub kind: u16,
     /// WSENGINE_FLAG_... bits.
     pub flags: u32,
     /// Connection id, below 2^63, never given again in the life of the server; 0 for events of the server itself.
@@ -70,14 +69,16 @@ pub struct wsengine_event_t {
     pub len: usize,
     /// HANDSHAKE and OPEN: what the request holds, for wsengine_request_header(); else NULL. As valid as data.
     pub request: *const wsengine_request_t,
+    /// OPEN to CLOSE: where you may keep a pointer of your own, NULL at first; the same place with each event of the
+    /// connection, valid until the poll after that which gave CLOSE. wsengine never follows it: free what it points to
+    /// with CLOSE. Else NULL.
+    pub user_data: *mut *mut c_void,
     /// Microseconds from the server's start to when it happened.
     pub time_us: u64,
-    /// MESSAGE: enum wsengine_kind; else 0.
-    pub kind: u32,
     /// CLOSE, DRAIN, ERROR: see there; else 0.
     pub code: i32,
     /// 0.
-    pub reserved: u64,
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<*const u8>() != 8 || size_of::<wsengine_event_t>() == 64);
@@ -94,7 +95,8 @@ pub unsafe extern "C" fn wsengine_poll_event(
 }
 
 /// Takes up to max events and waits up to timeout_ms for the first one (0: not at all, -1: without limit).
-/// Returns how many it took; 0 after timeout_ms, after wsengine_wakeup() or when a signal handler ran meanwhile.
+/// Returns how many it took, which may be less than wait; 0 after timeout_ms, after wsengine_wakeup() or when a signal
+/// handler ran meanwhile.
 /// WSENGINE_ERR_STOPPED: WSENGINE_EVENT_STOPPED was taken before; WSENGINE_ERR_BUSY: another thread polls.
 /// What the events polled before point to is gone after it, however it ends but with WSENGINE_ERR_BUSY.
 #[unsafe(no_mangle)]
@@ -120,12 +122,15 @@ pub unsafe extern "C" fn wsengine_poll_events(
             Wait::Timeout | Wait::Woken | Wait::Interrupted => return Ok(0),
             Wait::Stopped => return Err(Failure::new(WSENGINE_ERR_STOPPED)),
         }
-        let mut texts = server.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut polled = server.polled();
+        let Polled { texts, places } = &mut *polled;
         texts.clear();
+        places.next_poll();
         let mut taken = 0;
         while taken < max {
-            let Some(event) = poller.next() else { break };
-            let event = wsengine_event_t::new(&event, &mut texts);
+            let Some(event) = poller.next_if(|event| places.is_free_for(event)) else { break };
+            let user_data = places.of(&event);
+            let event = wsengine_event_t { user_data, ..wsengine_event_t::new(&event, texts) };
             // SAFETY: by the header's contract there is room for `max` events, which need not be initialised.
             unsafe { events.add(taken).write(event) };
             taken += 1;
@@ -152,25 +157,28 @@ pub unsafe extern "C" fn wsengine_wakeup(server: *const wsengine_t) -> c_int {
     // Outside the boundary, whose texts of errors allocate: a signal handler must not.
     // SAFETY: the header's contract for handles.
     let Some(server) = (unsafe { server.as_ref() }) else { return WSENGINE_ERR_INVALID as c_int };
-    if server.is_forked() {
-        return WSENGINE_ERR_FORKED as c_int;
+    match server.enter() {
+        Ok(server) => {
+            server.engine.wakeup();
+            0
+        }
+        Err(error) => error as c_int,
     }
-    server.engine.wakeup();
-    0
 }
 
 impl wsengine_event_t {
     /// Borrows from the poller's batch and from `texts`; both live until the next poll.
     fn new(event: &Event<'_>, texts: &mut Vec<CString>) -> Self {
         let blank = wsengine_event_t {
-            r#type: WSENGINE_EVENT_NONE as u32,
+            r#type: WSENGINE_EVENT_NONE as u16,
+            kind: 0,
             flags: 0,
             conn: event.conn.map_or(0, |conn| conn.as_u64()),
             data: c"".as_ptr().cast(),
             len: 0,
             request: std::ptr::null(),
+            user_data: std::ptr::null_mut(),
             time_us: event.time.as_micros() as u64,
-            kind: 0,
             code: 0,
             reserved: 0,
         };
@@ -183,7 +191,7 @@ impl wsengine_event_t {
             }
             EventBody::Message { kind, data } => {
                 let kind = if kind == Kind::Text { WSENGINE_TEXT } else { WSENGINE_BINARY };
-                wsengine_event_t { kind: kind as u32, ..blank }.of(WSENGINE_EVENT_MESSAGE).with(data)
+                wsengine_event_t { kind: kind as u16, ..blank }.of(WSENGINE_EVENT_MESSAGE).with(data)
             }
             EventBody::Drain { dropped } => {
                 let code = dropped.try_into().unwrap_or(i32::MAX);
@@ -202,7 +210,7 @@ impl wsengine_event_t {
     }
 
     fn of(self, kind: wsengine_event_type) -> Self {
-        wsengine_event_t { r#type: kind as u32, ..self }
+        wsengine_event_t { r#type: kind as u16, ..self }
     }
 
     fn of_request(self, request: &Request) -> Self {

@@ -6,7 +6,6 @@ use crate::error::wsengine_error::{WSENGINE_ERR_DECIDED, WSENGINE_ERR_INVALID};
 use crate::server::wsengine_t;
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::sync::PoisonError;
 use wsengine::{ConnId, Request, SendError};
 
 /// The request of a client that asks to connect or has connected; see request in wsengine_event_t.
@@ -115,7 +114,7 @@ unsafe fn look_up(
         let Some(value) = value(request, &String::from_utf8_lossy(name)) else { return Ok(std::ptr::null()) };
         // Neither HTTP nor an address has a NUL.
         let value = CString::new(value.into_owned()).unwrap_or_default();
-        let mut texts = server.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = &mut server.polled().texts;
         texts.push(value);
         // The heap holds the text, so that it stays where it is.
         Ok(texts.last().map_or(std::ptr::null(), |text| text.as_ptr()))

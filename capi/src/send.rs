@@ -126,7 +126,7 @@ unsafe fn broadcast(
     })
 }
 
-fn kind(kind: c_int) -> Result<Kind, Failure> {
+pub(crate) fn kind(kind: c_int) -> Result<Kind, Failure> {
     const TEXT: c_int = WSENGINE_TEXT as c_int;
     const BINARY: c_int = WSENGINE_BINARY as c_int;
     match kind {

@@ -3,23 +3,65 @@
 use crate::boundary::{call, guard, null, server};
 use crate::config::wsengine_config_t;
 use crate::error::Failure;
-use crate::fork::Process;
+use crate::error::wsengine_error::{self, WSENGINE_ERR_FORKED, WSENGINE_ERR_INVALID, WSENGINE_ERR_STOPPED};
+use crate::gate::{Gate, Graveyard, Inside};
+use crate::user_data::Places;
+use std::cell::UnsafeCell;
 use std::ffi::{CString, c_char, c_int};
-use std::sync::Mutex;
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 use wsengine::Server;
 
 /// A running server. Made by wsengine_start(), ended by wsengine_free().
 pub struct wsengine_t {
+    gate: Gate,
+    /// None once it is freed.
+    running: UnsafeCell<Option<Running>>,
+}
+
+// SAFETY: what is in it is Sync, and it is changed only by wsengine_free() when the gate is closed and nobody inside.
+unsafe impl Sync for wsengine_t {}
+
+static FREED: Graveyard<wsengine_t> = Graveyard::new();
+
+/// How often wsengine_free() looks whether the calls that are under way have ended.
+const LOOK_AGAIN: Duration = Duration::from_micros(100);
+
+/// What is behind the handle.
+pub(crate) struct Running {
     pub(crate) engine: Server,
-    /// Texts made for the events that were polled last, such as request targets; only the poller touches them.
-    pub(crate) texts: Mutex<Vec<CString>>,
     addresses: Vec<CString>,
-    process: Process,
+    polled: Mutex<Polled>,
+}
+
+/// What the events that were polled last point to; only the thread that polls comes here.
+#[derive(Default)]
+pub(crate) struct Polled {
+    /// Request targets and the like.
+    pub(crate) texts: Vec<CString>,
+    pub(crate) places: Places,
+}
+
+/// A server that is not freed before this is dropped.
+pub(crate) struct Entered<'a> {
+    running: &'a Running,
+    _inside: Inside<'a>,
+}
+
+impl Deref for Entered<'_> {
+    type Target = Running;
+
+    #[inline]
+    fn deref(&self) -> &Running {
+        self.running
+    }
 }
 
 /// Starts a server on threads of its own and returns once it listens; *out is the new server. config stays yours.
-/// On failure *out is NULL and nothing is left running. Call it after daemon() or fork(), never before.
+/// On failure *out is NULL and nothing is left running; wsengine_last_error() names the option, the address or what the
+/// system lacks. Call it after daemon() or fork(), never before.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_start(
@@ -37,7 +79,7 @@ pub unsafe extern "C" fn wsengine_start(
     })
 }
 
-/// Port of the first TCP address.
+/// Port of the first TCP address; 0 without one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_port(server: *const wsengine_t) -> c_int {
     call(|| {
@@ -86,19 +128,31 @@ pub unsafe extern "C" fn wsengine_stop(server: *mut wsengine_t, timeout_ms: c_in
 }
 
 /// Cuts what is still connected, waits for the server's threads to end (milliseconds) and frees everything, also
-/// what polled events point to. Needs no wsengine_stop() before. NULL is allowed. No other call may use the server
-/// during or after it.
+/// what polled events point to. Needs no wsengine_stop() before; without it nobody gets a CLOSE event any more. NULL is
+/// allowed. Calls of other threads that are under way are waited for: a poll returns 0 at once. Calls that come later are
+/// a mistake; they answer WSENGINE_ERR_STOPPED as long as fewer than 1,024 other servers were freed meanwhile.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_free(server: *mut wsengine_t) {
     let free = || {
-        if !server.is_null() {
-            // SAFETY: by the header's contract it came from wsengine_start(), is freed once and is not in use.
-            let server = unsafe { Box::from_raw(server) };
-            if server.is_forked() {
-                // Its threads live in the parent only: there is nobody to join.
-                std::mem::forget(server);
-            }
+        // SAFETY: by the header's contract it is NULL or came from wsengine_start().
+        let Some(handle) = (unsafe { server.as_ref() }) else { return Ok(()) };
+        if !handle.gate.close() {
+            return Err(Failure::saying(WSENGINE_ERR_INVALID, c"the server was freed before"));
         }
+        // SAFETY: nobody changes it but this call, below.
+        let running = unsafe { &*handle.running.get() }.as_ref();
+        if running.is_none_or(|running| running.engine.is_in_child()) {
+            // Its threads live in the parent only: there is nobody to join, and nobody to wait for.
+            return Ok(());
+        }
+        while !handle.gate.is_deserted() {
+            running.inspect(|running| running.engine.wakeup());
+            thread::sleep(LOOK_AGAIN);
+        }
+        // SAFETY: nobody is inside and nobody comes in any more.
+        drop(unsafe { (*handle.running.get()).take() });
+        // SAFETY: it came from wsengine_start(), and the gate is closed once only.
+        FREED.bury(unsafe { Box::from_raw(server) });
         Ok(())
     };
     guard(|_| (), free);
@@ -106,20 +160,29 @@ pub unsafe extern "C" fn wsengine_free(server: *mut wsengine_t) {
 
 impl wsengine_t {
     fn start(config: &wsengine_config_t) -> Result<Self, Failure> {
-        Process::watch();
         let engine = Server::start(&config.options)?;
         let addresses = engine.addresses().iter();
-        Ok(wsengine_t {
-            addresses: addresses.map(|text| CString::new(text.as_str()).unwrap_or_default()).collect(),
-            texts: Mutex::default(),
-            process: Process::current(),
-            engine,
-        })
+        let addresses = addresses.map(|text| CString::new(text.as_str()).unwrap_or_default()).collect();
+        let running = Running { addresses, polled: Mutex::default(), engine };
+        Ok(wsengine_t { gate: Gate::new(), running: UnsafeCell::new(Some(running)) })
     }
 
-    /// Is this process a fork of the one that started the server?
-    pub(crate) fn is_forked(&self) -> bool {
-        self.process != Process::current()
+    /// Async-signal-safe.
+    #[inline]
+    pub(crate) fn enter(&self) -> Result<Entered<'_>, wsengine_error> {
+        let inside = self.gate.enter().ok_or(WSENGINE_ERR_STOPPED)?;
+        // SAFETY: nobody changes it while somebody is inside.
+        let running = unsafe { &*self.running.get() }.as_ref().ok_or(WSENGINE_ERR_STOPPED)?;
+        if running.engine.is_in_child() {
+            return Err(WSENGINE_ERR_FORKED);
+        }
+        Ok(Entered { running, _inside: inside })
+    }
+}
+
+impl Running {
+    pub(crate) fn polled(&self) -> MutexGuard<'_, Polled> {
+        self.polled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,6 +16,8 @@ pub struct wsengine_stats_t {
     pub struct_size: usize,
     /// Open connections.
     pub connections: u64,
+    /// Memberships of open connections in topics.
+    pub subscriptions: u64,
     /// Handshakes under way, and transfers of files.
     pub handshakes: u64,
     /// Events that have not been polled.
@@ -79,6 +81,7 @@ impl wsengine_stats_t {
         wsengine_stats_t {
             struct_size,
             connections: stats.connections,
+            subscriptions: stats.subscriptions,
             handshakes: stats.handshakes,
             events_pending: stats.events_pending,
             queued_bytes: stats.queued_bytes,

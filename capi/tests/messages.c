@@ -37,7 +37,7 @@ static void messages_are_echoed(void)
     CHECK_EQ(event.conn, conn);
     CHECK_EQ(event.kind, WSENGINE_TEXT);
     CHECK(event_says(&event, "Gr\xc3\xbc\xc3\x9f" "e"));
-    CHECK_EQ(wsengine_send(server, conn, (int)event.kind, event.data, event.len), WSENGINE_OK);
+    CHECK_EQ(wsengine_send(server, conn, event.kind, event.data, event.len), WSENGINE_OK);
     CHECK(ws_receives(fd, WS_TEXT, "Gr\xc3\xbc\xc3\x9f" "e"));
 
     ws_send(fd, WS_BINARY, "\0\xff\0", 3);

@@ -7,7 +7,8 @@ cd "$(dirname "$0")/../.."
 
 LIBRARY=$(realpath -m "${CARGO_TARGET_DIR:-target}/release")
 OUT=target/c-tests
-PROGRAMS="threads lifecycle handshake decisions tls messages polling closing processes errors log examples"
+PROGRAMS="threads borders user_data lifecycle handshake decisions tls messages topics polling closing processes errors
+    options log examples"
 WARNINGS="-Wall -Wextra -Wpedantic -Wconversion -Werror"
 # What `cargo rustc -- --print native-static-libs` names.
 STATIC_LIBRARIES="-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
@@ -65,6 +66,10 @@ library_is_what_the_header_says() {
     gcc -E -P -Iinclude "$OUT/include.c" | grep -oE '\bwsengine_[a-z0-9_]+\(' | tr -d '(' | sort -u >"$OUT/declared"
     nm -D --defined-only "$LIBRARY/libwsengine.so" | awk '{print $3}' | sort -u >"$OUT/exported"
     check "library: exports what the header declares and nothing else" diff "$OUT/declared" "$OUT/exported"
+    tr '\n' ' ' <include/wsengine.h | grep -oE 'wsengine_[a-z_]+\((const )?wsengine_t \*server' | cut -d'(' -f1 |
+        grep -v '^wsengine_free$' | sort >"$OUT/with_server"
+    sed -n 's/^CALL(\([a-z_]*\),.*/\1/p' capi/tests/every_call.h | sort >"$OUT/every_call"
+    check "tests: every_call.h has every function that takes a server" diff "$OUT/with_server" "$OUT/every_call"
     readelf -d "$LIBRARY/libwsengine.so" >"$OUT/dynamic"
     check "library: its soname is libwsengine.so.0" grep -F 'soname: [libwsengine.so.0]' "$OUT/dynamic"
 }

@@ -40,6 +40,12 @@ impl ConnId {
         ConnId((generation << (SLOT_BITS + THREAD_BITS) | slot_and_thread) & (u64::MAX >> 1))
     }
 
+    /// Its I/O thread and its slot there. Both are small, for arrays of what a host keeps for each connection: no other
+    /// connection has this place from its open event to its close event, but one that comes later may.
+    pub fn place(self) -> (usize, usize) {
+        (self.thread(), self.slot() as usize)
+    }
+
     pub(crate) fn thread(self) -> usize {
         (self.0 & (MAX_THREADS as u64 - 1)) as usize
     }

@@ -66,7 +66,7 @@ mod tls;
 mod topics;
 mod undecided;
 
-pub use config::{Config, OptionInfo};
+pub use config::{Config, OptionInfo, Value};
 pub use error::{DecisionPart, Error, SendError};
 pub use event::{ConnId, Event, EventBody, Request};
 pub use peer::Peer;

@@ -96,8 +96,17 @@ impl Poller<'_> {
     #[allow(clippy::should_implement_trait)] // An Iterator's items cannot borrow from it.
     #[inline]
     pub fn next(&mut self) -> Option<Event<'_>> {
+        self.next_if(|_| true)
+    }
+
+    /// As [`Poller::next`], if the event is `wanted` now; else it is the next one of later, and the answer is None.
+    #[inline]
+    pub fn next_if(&mut self, wanted: impl FnOnce(&Event<'_>) -> bool) -> Option<Event<'_>> {
         let state = &mut *self.state;
         if let Some(event) = state.batch.event(state.position) {
+            if !wanted(&event) {
+                return None;
+            }
             state.position += 1;
             return Some(event);
         }

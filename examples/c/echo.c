@@ -48,7 +48,7 @@ static void keep(const wsengine_event_t *event)
     message->next = NULL;
     message->conn = event->conn;
     message->len = event->len;
-    message->kind = (int)event->kind;
+    message->kind = event->kind;
     memcpy(message->data, event->data, event->len);
     *last = message;
     last = &message->next;
@@ -87,7 +87,7 @@ static void handle(const wsengine_event_t *event)
 {
     switch (event->type) {
     case WSENGINE_EVENT_MESSAGE:
-        if (keeps_some_of(event->conn) || wsengine_send(server, event->conn, (int)event->kind, event->data,
+        if (keeps_some_of(event->conn) || wsengine_send(server, event->conn, event->kind, event->data,
                                                         event->len) == WSENGINE_ERR_WOULD_BLOCK)
             keep(event);
         break;

@@ -5,7 +5,7 @@ use crate::args::ArrayOrBytes;
 use crate::exception::Failure;
 use crate::ini;
 use ext_php_rs::types::{ArrayKey, ZendHashTable, Zval};
-use wsengine::Config;
+use wsengine::{Config, Value};
 
 /// Options from the argument of `ws_server_start`: an array of them, or just where to listen.
 pub(crate) fn config(options: Option<ArrayOrBytes<'_>>) -> Result<Config, Failure> {
@@ -79,7 +79,7 @@ fn scalar_text(name: &str, value: &Zval) -> Result<Option<String>, Failure> {
 }
 
 pub(crate) fn is_switch(name: &str) -> bool {
-    Config::options().iter().any(|option| option.name == name && option.allowed == "on or off")
+    Config::options().iter().any(|option| option.name == name && option.value == Value::Switch)
 }
 
 fn list_text(name: &str, list: &ZendHashTable) -> Result<String, Failure> {

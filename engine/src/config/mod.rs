@@ -21,6 +21,8 @@ use wsengine_proto::handshake::Policy;
 pub struct OptionInfo {
     /// Its name in every language.
     pub name: &'static str,
+    /// What its value is.
+    pub value: Value,
     /// What is allowed, in words.
     pub allowed: &'static str,
     /// Its value when it is not set.
@@ -28,6 +30,21 @@ pub struct OptionInfo {
     /// What it does, in a line.
     pub doc: &'static str,
     apply: fn(&mut Settings, &str) -> Option<()>,
+}
+
+/// What the value of an option is, for tools; [`OptionInfo::allowed`] says it exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// A whole number.
+    Number,
+    /// `on` or `off`.
+    Switch,
+    /// One of a few words.
+    Word,
+    /// A file or a directory, or `none`.
+    Path,
+    /// Items separated by commas, or a word that stands for all or none.
+    List,
 }
 
 /// What happens to a connection whose send queue is full when a broadcast reaches it.

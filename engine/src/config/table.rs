@@ -1,7 +1,7 @@
 //! The table: every option with its default, what is allowed, what it does, and how its text becomes a setting.
 
 use super::values::{file, is_token, items, listen_places, millis, number, on_or_off};
-use super::{Compression, OptionInfo, SlowConsumer};
+use super::{Compression, OptionInfo, SlowConsumer, Value};
 use crate::peer::{Networks, ProxyHeader};
 use wsengine_proto::handshake::{Origin, Origins};
 
@@ -12,6 +12,7 @@ const DAY: u64 = 86_400_000;
 pub(super) const OPTIONS: &[OptionInfo] = &[
     OptionInfo {
         name: "listen",
+        value: Value::List,
         allowed: "host:port, [IPv6]:port, tls://host:port, unix:/path, fd:number or systemd, each with \
                   ?parameters or without, or several different ones separated by commas; port 0 picks a free one",
         default: "127.0.0.1:8080",
@@ -25,6 +26,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "tls_cert",
+        value: Value::Path,
         allowed: "a PEM file, or none",
         default: "none",
         doc: "The certificate for tls listeners, followed by those it is signed with.",
@@ -32,6 +34,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "tls_key",
+        value: Value::Path,
         allowed: "a PEM file, or none",
         default: "none",
         doc: "The private key of the certificate.",
@@ -39,6 +42,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "trusted_proxies",
+        value: Value::List,
         allowed: "IP addresses, networks such as 10.0.0.0/8, and unix (whoever connects to a unix socket), \
                   separated by commas, or none",
         default: "none",
@@ -47,6 +51,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "proxy_header",
+        value: Value::Word,
         allowed: "x-forwarded-for or forwarded",
         default: "x-forwarded-for",
         doc: "In which header a trusted proxy names the client: X-Forwarded-For (with X-Forwarded-Proto) or \
@@ -62,6 +67,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "io_threads",
+        value: Value::Number,
         allowed: "a whole number from 0 to 4; 0 means one less than there are cores, at least 1 and at most 4",
         default: "0",
         doc: "Threads that do the network's work.",
@@ -69,6 +75,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "max_connections",
+        value: Value::Number,
         allowed: "a whole number from 0 to 4,000,000; 0 means what the limit of open files allows, less a reserve",
         default: "0",
         doc: "Open connections; beyond it a handshake gets HTTP 503.",
@@ -76,6 +83,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "max_connections_per_ip",
+        value: Value::Number,
         allowed: "a whole number from 0 to 4,000,000; 0 means no limit",
         default: "0",
         doc: "Open connections from one address; beyond it a handshake gets HTTP 503.",
@@ -83,6 +91,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "max_message_bytes",
+        value: Value::Number,
         allowed: "a whole number of bytes from 1 to 1,073,741,824",
         default: "1048576",
         doc: "Largest message from a peer; a larger one ends its connection with close code 1009.",
@@ -90,6 +99,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "max_fragments",
+        value: Value::Number,
         allowed: "a whole number from 1 to 1,000,000",
         default: "1024",
         doc: "Fragments of one message, empty ones too; more of them end the connection with close code 1008.",
@@ -97,6 +107,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "max_control_frames_per_s",
+        value: Value::Number,
         allowed: "a whole number from 0 to 1,000,000; 0 means no limit",
         default: "50",
         doc: "Pings and pongs per second from one peer, twice as many in a burst; more end with close code 1008.",
@@ -104,6 +115,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "max_head_bytes",
+        value: Value::Number,
         allowed: "a whole number of bytes from 8,192 to 1,048,576",
         default: "16384",
         doc: "Size of a request's head; a larger one gets HTTP 431.",
@@ -111,6 +123,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "max_headers",
+        value: Value::Number,
         allowed: "a whole number from 10 to 1,000",
         default: "100",
         doc: "Header lines of a request; more get HTTP 431.",
@@ -118,6 +131,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "handshake_timeout_ms",
+        value: Value::Number,
         allowed: "a whole number of milliseconds from 10 to 600,000",
         default: "10000",
         doc: "Time for all that comes before a connection opens: TLS, a header of the PROXY protocol, the request and, \
@@ -126,6 +140,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "ping_interval_ms",
+        value: Value::Number,
         allowed: "a whole number of milliseconds from 0 to 86,400,000; 0 means never",
         default: "25000",
         doc: "A peer silent for so long (10 % more or less) is sent a ping.",
@@ -133,6 +148,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "pong_timeout_ms",
+        value: Value::Number,
         allowed: "a whole number of milliseconds from 10 to 86,400,000",
         default: "10000",
         doc: "A peer silent for so long after a ping is dead: close code 1006.",
@@ -140,6 +156,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "idle_timeout_ms",
+        value: Value::Number,
         allowed: "a whole number of milliseconds from 0 to 86,400,000; 0 means never",
         default: "0",
         doc: "A peer that sends no message for so long gets close code 1001.",
@@ -147,6 +164,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "close_timeout_ms",
+        value: Value::Number,
         allowed: "a whole number of milliseconds from 10 to 600,000",
         default: "5000",
         doc: "Time for a peer to answer a close frame; then its connection is cut.",
@@ -154,6 +172,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "send_queue_bytes",
+        value: Value::Number,
         allowed: "a whole number of bytes from 1 to 1,073,741,824",
         default: "1048576",
         doc: "Payload that may wait to be sent to one connection. A single message may be so large.",
@@ -161,6 +180,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "send_queue_messages",
+        value: Value::Number,
         allowed: "a whole number from 1 to 1,000,000",
         default: "4096",
         doc: "Messages that may wait to be sent to one connection.",
@@ -168,6 +188,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "slow_consumer",
+        value: Value::Word,
         allowed: "close, drop_newest or drop_oldest",
         default: "close",
         doc: "What a broadcast does to a connection whose send queue is full: close it with 1013, leave the new \
@@ -180,6 +201,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "write_stall_ms",
+        value: Value::Number,
         allowed: "a whole number of milliseconds from 10 to 86,400,000",
         default: "10000",
         doc: "A peer that takes nothing of what waits for it for so long is cut: close code 1013.",
@@ -187,6 +209,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "event_queue_bytes",
+        value: Value::Number,
         allowed: "a whole number of bytes from 1,024 to 17,179,869,184",
         default: "67108864",
         doc: "Bytes of events that may wait to be polled; then no more messages are read, and nothing is lost.",
@@ -194,6 +217,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "event_queue_events",
+        value: Value::Number,
         allowed: "a whole number from 16 to 16,777,216",
         default: "16384",
         doc: "Events that may wait to be polled; then no more messages are read, and nothing is lost.",
@@ -201,6 +225,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "total_queue_bytes",
+        value: Value::Number,
         allowed: "a whole number of bytes from 65,536 to 1,099,511,627,776",
         default: "536870912",
         doc: "Payload that may wait to be sent to all connections together; beyond it a connection with a queue \
@@ -209,6 +234,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "origins",
+        value: Value::List,
         allowed: "same-host, any, or origins such as https://shop.example separated by commas",
         default: "same-host",
         doc: "Pages of which origins may connect; others get HTTP 403. same-host compares the page's host with \
@@ -224,6 +250,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "paths",
+        value: Value::List,
         allowed: "any, or paths such as /chat separated by commas",
         default: "any",
         doc: "At which paths a WebSocket is served; others get HTTP 404.",
@@ -239,6 +266,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "subprotocols",
+        value: Value::List,
         allowed: "names (letters, digits and !#$%&'*+-.^_`|~) separated by commas, or none",
         default: "none",
         doc: "Subprotocols that are spoken here, the preferred one first.",
@@ -255,6 +283,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "handshake_events",
+        value: Value::Switch,
         allowed: "on or off",
         default: "off",
         doc: "With on the host decides on each sound handshake, by its handshake event, until handshake_timeout_ms.",
@@ -262,6 +291,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "compression",
+        value: Value::Word,
         allowed: "off, no_context_takeover or context_takeover",
         default: "off",
         doc: "permessage-deflate (RFC 7692) for clients that offer it. no_context_takeover compresses each message \
@@ -280,6 +310,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "compression_threshold_bytes",
+        value: Value::Number,
         allowed: "a whole number of bytes from 0 to 1,073,741,824",
         default: "256",
         doc: "Shorter messages are sent as they are, and those that do not become smaller by themselves; with 0 \
@@ -288,6 +319,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "compression_window_bits",
+        value: Value::Number,
         allowed: "a whole number from 9 to 15",
         default: "15",
         doc: "How far back a compressed message may refer, as a power of two: less costs less memory and \
@@ -296,6 +328,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "legacy",
+        value: Value::List,
         allowed: "hybi8 and hixie76 separated by commas, or none",
         default: "none",
         doc: "Drafts that are spoken as well: hybi8 is version 8 (browsers of 2011), hixie76 is draft-76 (those of \
@@ -310,6 +343,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "static_root",
+        value: Value::Path,
         allowed: "a directory that exists, or none",
         default: "none",
         doc: "Files of this directory are served by HTTP on the same port, but none with a leading dot in its path \
@@ -324,6 +358,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "drain_ms",
+        value: Value::Number,
         allowed: "a whole number of milliseconds from 0 to 600,000",
         default: "5000",
         doc: "Time at a stop for queued messages and closing handshakes; then what is left is cut.",
@@ -331,6 +366,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "log_level",
+        value: Value::Word,
         allowed: "off, error, warn, info, debug or trace",
         default: "warn",
         doc: "How much is logged. At debug each handshake is shown.",

@@ -1,0 +1,113 @@
+/* topics.c - named groups of connections */
+#include "test.h"
+
+static wsengine_t *server;
+
+static int publish_text(const char *topic, const char *text)
+{
+    return wsengine_publish(server, topic, WSENGINE_TEXT, text, strlen(text));
+}
+
+static uint64_t subscriptions(void)
+{
+    wsengine_stats_t stats;
+
+    stats.struct_size = sizeof stats;
+    CHECK_EQ(wsengine_stats(server, &stats), WSENGINE_OK);
+    return stats.subscriptions;
+}
+
+static void members_get_what_is_published(void)
+{
+    uint64_t one, two, three;
+    int fd_one, fd_two, fd_three;
+
+    server = start("io_threads", "2", NULL);
+    fd_one = open_to(server, &one);
+    fd_two = open_to(server, &two);
+    fd_three = open_to(server, &three);
+    CHECK_EQ(publish_text("news", "nobody is there"), 0);
+    CHECK_EQ(wsengine_subscribe(server, one, "news"), 1);
+    CHECK_EQ(wsengine_subscribe(server, one, "news"), 0);
+    CHECK_EQ(wsengine_subscribe(server, two, "news"), 1);
+    CHECK_EQ(wsengine_subscribe(server, three, "weather"), 1);
+    CHECK_EQ(subscriptions(), 3);
+
+    CHECK_EQ(publish_text("news", "to both"), 2);
+    CHECK_EQ(wsengine_publish_except(server, "news", one, WSENGINE_BINARY, "\1\2", 2), 1);
+    CHECK_EQ(wsengine_unsubscribe(server, two, "news"), 1);
+    CHECK_EQ(wsengine_unsubscribe(server, two, "news"), 0);
+    CHECK_EQ(publish_text("news", "to one"), 1);
+    CHECK_EQ(publish_text("weather", "rain"), 1);
+    CHECK_EQ(wsengine_broadcast(server, WSENGINE_TEXT, "end", 3), 3);
+
+    CHECK(ws_receives(fd_one, WS_TEXT, "to both"));
+    CHECK(ws_receives(fd_one, WS_TEXT, "to one"));
+    CHECK(ws_receives(fd_one, WS_TEXT, "end"));
+    CHECK(ws_receives(fd_two, WS_TEXT, "to both"));
+    CHECK(ws_receives(fd_two, WS_BINARY, "\1\2"));
+    CHECK(ws_receives(fd_two, WS_TEXT, "end"));
+    CHECK(ws_receives(fd_three, WS_TEXT, "rain"));
+    CHECK(ws_receives(fd_three, WS_TEXT, "end"));
+    close(fd_one);
+    close(fd_two);
+    close(fd_three);
+    wsengine_free(server);
+}
+
+static void a_membership_ends_with_the_connection(void)
+{
+    uint64_t conn;
+    int fd;
+
+    server = start(NULL);
+    fd = open_to(server, &conn);
+    CHECK_EQ(wsengine_subscribe(server, conn, "news"), 1);
+    CHECK_EQ(wsengine_close(server, conn, 1000, NULL), WSENGINE_OK);
+    CHECK_EQ(publish_text("news", "too late"), 0);
+    CHECK_EQ(subscriptions(), 0);
+    CHECK_EQ(wsengine_subscribe(server, conn, "news"), WSENGINE_ERR_NOT_CONNECTED);
+    CHECK(ws_receives_close(fd, 1000, ""));
+    close(fd);
+    wsengine_free(server);
+}
+
+static void a_name_that_cannot_be_is_refused(void)
+{
+    char name[258];
+    uint64_t conn;
+    int fd;
+
+    server = start(NULL);
+    fd = open_to(server, &conn);
+    memset(name, 'n', sizeof name);
+    name[257] = '\0';
+    CHECK_EQ(wsengine_subscribe(server, conn, NULL), WSENGINE_ERR_INVALID);
+    CHECK_TEXT(wsengine_last_error(), "topic is NULL");
+    CHECK_EQ(wsengine_subscribe(server, conn, ""), WSENGINE_ERR_INVALID);
+    CHECK_EQ(wsengine_subscribe(server, conn, "\xff"), WSENGINE_ERR_INVALID);
+    CHECK_TEXT(wsengine_last_error(), "topic is not UTF-8");
+    CHECK_EQ(wsengine_unsubscribe(server, conn, name), WSENGINE_ERR_INVALID);
+    CHECK_HAS(wsengine_last_error(), "257");
+    CHECK_HAS(wsengine_last_error(), "256");
+    CHECK_EQ(publish_text(name, "x"), WSENGINE_ERR_INVALID);
+    CHECK_EQ(wsengine_publish(server, "news", 9, "x", 1), WSENGINE_ERR_INVALID);
+    CHECK_EQ(wsengine_publish(server, "news", WSENGINE_TEXT, NULL, 1), WSENGINE_ERR_INVALID);
+    CHECK_EQ(wsengine_publish(server, "news", WSENGINE_TEXT, "\xff", 1), WSENGINE_ERR_UTF8);
+    name[256] = '\0';
+    CHECK_EQ(wsengine_subscribe(server, conn, name), 1);
+    CHECK_EQ(publish_text(name, "long name"), 1);
+    CHECK(ws_receives(fd, WS_TEXT, "long name"));
+    close(fd);
+    wsengine_free(server);
+}
+
+int main(void)
+{
+    static const test_t tests[] = {
+        TEST(members_get_what_is_published),
+        TEST(a_membership_ends_with_the_connection),
+        TEST(a_name_that_cannot_be_is_refused),
+    };
+    return RUN_TESTS(tests);
+}
