@@ -28,8 +28,10 @@
  * wsengine_wakeup() may be called.
  *
  * Errors: functions that return int answer 0 or more on success and an enum wsengine_error below 0 on failure, of
- * which wsengine_last_error() has the details. A NULL handle gives WSENGINE_ERR_INVALID; functions that free ignore
- * it. Any other bad pointer is undefined behaviour as everywhere in C.
+ * which wsengine_last_error() has the details; those that return a pointer answer NULL. Each function names its own
+ * errors. Beside them any may answer WSENGINE_ERR_INVALID (a NULL handle; functions that free ignore it),
+ * WSENGINE_ERR_FORKED, WSENGINE_ERR_BUSY (called by a log function) and WSENGINE_ERR_INTERNAL. Any other bad pointer is
+ * undefined behaviour as everywhere in C.
  */
 
 #ifndef WSENGINE_H
@@ -444,9 +446,12 @@ const wsengine_option_info_t *wsengine_option_info(size_t index);
 /**
  * Starts a server on threads of its own and returns once it listens; *out is the new server. config stays yours.
  * On failure *out is NULL and nothing is left running; wsengine_last_error() names the option, the address or what the
- * system lacks. Call it after daemon() or fork(), never before.
+ * system lacks. WSENGINE_ERR_INVALID: options that do not go together, or a file that cannot be used; WSENGINE_ERR_IO: an
+ * address that cannot be had; WSENGINE_ERR_NOMEM. Call it after daemon() or fork(), never before.
  */
-WSENGINE_MUST_USE int wsengine_start(const wsengine_config_t *config, wsengine_t **out);
+WSENGINE_MUST_USE
+int wsengine_start(const wsengine_config_t *config,
+                   wsengine_t **out);
 
 /**
  * Port of the first TCP address; 0 without one.
@@ -503,7 +508,8 @@ int wsengine_poll_events(wsengine_t *server, wsengine_event_t *events, size_t ma
 int wsengine_event_fd(const wsengine_t *server);
 
 /**
- * Makes the poll that waits now, or else the next one, return 0. Any thread; async-signal-safe.
+ * Makes the poll that waits now, or else the next one, return 0. Any thread; async-signal-safe; also allowed in a log
+ * function. It leaves wsengine_last_error() alone.
  */
 int wsengine_wakeup(const wsengine_t *server);
 
@@ -530,26 +536,31 @@ const char *wsengine_request_cookie(const wsengine_t *server,
  * Lets the client in that a HANDSHAKE event asks for; OPEN follows unless it has left meanwhile, and from then on it
  * can be sent to.
  * subprotocol: NULL (the option subprotocols chooses) or one that the client offers. headers: NULL, or lines such as
- * "Set-Cookie: a=1\r\n" for the answer. WSENGINE_ERR_DECIDED: it is too late. Any thread.
+ * "Set-Cookie: a=1\r\n" for the answer. Any thread. WSENGINE_ERR_DECIDED: it is too late; WSENGINE_ERR_STOPPED.
+ * WSENGINE_ERR_INVALID: a subprotocol that is not offered, or headers that cannot be sent; nothing is decided then.
  */
 int wsengine_accept(const wsengine_t *server, uint64_t conn, const char *subprotocol, const char *headers);
 
 /**
  * Turns such a client away. status: 300 to 599; body: NULL or text; headers: as for wsengine_accept(), such as
- * "WWW-Authenticate: Basic realm=\"chat\"\r\n" with 401.
+ * "WWW-Authenticate: Basic realm=\"chat\"\r\n" with 401. Its errors are those of wsengine_accept().
  */
 int wsengine_reject(const wsengine_t *server, uint64_t conn, int status, const char *body, const char *headers);
 
 /**
  * Queues a message for one connection and returns; data is copied. kind: WSENGINE_TEXT or WSENGINE_BINARY.
  * Messages of one thread to one connection keep their order. WSENGINE_ERR_WOULD_BLOCK: its queue is full, nothing
- * was queued, a WSENGINE_EVENT_DRAIN follows when it is below half.
+ * was queued, a WSENGINE_EVENT_DRAIN follows when it is below half. WSENGINE_ERR_NOT_CONNECTED;
+ * WSENGINE_ERR_TOO_BIG: larger than the option send_queue_bytes; WSENGINE_ERR_UTF8: text that is none;
+ * WSENGINE_ERR_UNSUPPORTED: binary to a client of draft-76; WSENGINE_ERR_STOPPED; WSENGINE_ERR_INVALID: another kind,
+ * or data is NULL and len is not 0.
  */
 int wsengine_send(const wsengine_t *server, uint64_t conn, int kind, const void *data, size_t len);
 
 /**
- * Queues a message for every open connection and returns for how many. Never waits for slow ones: the option
- * slow_consumer says what happens to them.
+ * Queues a message for every open connection and returns for how many. It takes the same time however many they are,
+ * and never waits for slow ones: the option slow_consumer says what happens to them. WSENGINE_ERR_TOO_BIG,
+ * WSENGINE_ERR_UTF8, WSENGINE_ERR_STOPPED, WSENGINE_ERR_INVALID: as for wsengine_send().
  */
 int wsengine_broadcast(const wsengine_t *server, int kind, const void *data, size_t len);
 
@@ -560,18 +571,20 @@ int wsengine_broadcast_except(const wsengine_t *server, uint64_t except, int kin
 
 /**
  * Starts the closing handshake after what is already queued; the CLOSE event follows. code: 1000 to 1003, 1007 to
- * 1014 or 3000 to 4999; reason: NULL or up to 123 bytes of UTF-8.
+ * 1014 or 3000 to 4999; reason: NULL or up to 123 bytes of UTF-8 (RFC 6455, section 7.4). WSENGINE_ERR_INVALID: another
+ * code, or a longer reason; WSENGINE_ERR_UTF8; WSENGINE_ERR_NOT_CONNECTED.
  */
 int wsengine_close(const wsengine_t *server, uint64_t conn, uint16_t code, const char *reason);
 
 /**
  * Cuts a connection without a closing handshake, also one that is closing; what is queued is lost. The CLOSE event
- * follows; its code is 1006, or that of a close frame that was sent before.
+ * follows; its code is 1006, or that of a close frame that was sent before. WSENGINE_ERR_NOT_CONNECTED.
  */
 int wsengine_abort(const wsengine_t *server, uint64_t conn);
 
 /**
- * Bytes queued for a connection that the system has not taken yet, frame headers included, or an error below 0.
+ * Bytes queued for a connection that the system has not taken yet, frame headers included, or an error below 0, such as
+ * WSENGINE_ERR_NOT_CONNECTED.
  */
 int64_t wsengine_buffered(const wsengine_t *server, uint64_t conn);
 
@@ -581,25 +594,27 @@ int64_t wsengine_buffered(const wsengine_t *server, uint64_t conn);
 int wsengine_is_open(const wsengine_t *server, uint64_t conn);
 
 /**
- * Reads the counters; set stats->struct_size before.
+ * Reads the counters; set stats->struct_size before. WSENGINE_ERR_INVALID: it is smaller than the first counter needs.
  */
 int wsengine_stats(const wsengine_t *server, wsengine_stats_t *stats);
 
 /**
  * Makes a connection a member of a topic, until it is unsubscribed or open no more. A topic needs no making: it is
  * there as long as it has members. topic: 1 to 256 bytes of UTF-8. Returns 1, or 0 when it was a member before.
+ * WSENGINE_ERR_INVALID: another name; WSENGINE_ERR_NOT_CONNECTED; WSENGINE_ERR_STOPPED.
  */
 int wsengine_subscribe(const wsengine_t *server, uint64_t conn, const char *topic);
 
 /**
- * Ends a membership. Returns 1, or 0 when there was none.
+ * Ends a membership. Returns 1, or 0 when there was none. Its errors are those of wsengine_subscribe().
  */
 int wsengine_unsubscribe(const wsengine_t *server, uint64_t conn, const char *topic);
 
 /**
  * Queues a message for those who are members of a topic now and returns for how many. It takes the same time however
  * many they are. It keeps its place among what this thread sends and broadcasts; what happens to slow members says the
- * option slow_consumer, as for wsengine_broadcast().
+ * option slow_consumer, as for wsengine_broadcast(), and so are the errors. WSENGINE_ERR_INVALID: also a name that no
+ * topic can have.
  */
 int wsengine_publish(const wsengine_t *server, const char *topic, int kind, const void *data, size_t len);
 

@@ -151,7 +151,8 @@ pub unsafe extern "C" fn wsengine_event_fd(server: *const wsengine_t) -> c_int {
     })
 }
 
-/// Makes the poll that waits now, or else the next one, return 0. Any thread; async-signal-safe.
+/// Makes the poll that waits now, or else the next one, return 0. Any thread; async-signal-safe; also allowed in a log
+/// function. It leaves wsengine_last_error() alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_wakeup(server: *const wsengine_t) -> c_int {
     // Outside the boundary, whose texts of errors allocate: a signal handler must not.

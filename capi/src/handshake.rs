@@ -44,7 +44,8 @@ pub unsafe extern "C" fn wsengine_request_cookie(
 /// Lets the client in that a HANDSHAKE event asks for; OPEN follows unless it has left meanwhile, and from then on it
 /// can be sent to.
 /// subprotocol: NULL (the option subprotocols chooses) or one that the client offers. headers: NULL, or lines such as
-/// "Set-Cookie: a=1\r\n" for the answer. WSENGINE_ERR_DECIDED: it is too late. Any thread.
+/// "Set-Cookie: a=1\r\n" for the answer. Any thread. WSENGINE_ERR_DECIDED: it is too late; WSENGINE_ERR_STOPPED.
+/// WSENGINE_ERR_INVALID: a subprotocol that is not offered, or headers that cannot be sent; nothing is decided then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_accept(
     server: *const wsengine_t,
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn wsengine_accept(
 }
 
 /// Turns such a client away. status: 300 to 599; body: NULL or text; headers: as for wsengine_accept(), such as
-/// "WWW-Authenticate: Basic realm=\"chat\"\r\n" with 401.
+/// "WWW-Authenticate: Basic realm=\"chat\"\r\n" with 401. Its errors are those of wsengine_accept().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_reject(
     server: *const wsengine_t,

@@ -10,7 +10,10 @@ use wsengine::{ConnId, Kind};
 
 /// Queues a message for one connection and returns; data is copied. kind: WSENGINE_TEXT or WSENGINE_BINARY.
 /// Messages of one thread to one connection keep their order. WSENGINE_ERR_WOULD_BLOCK: its queue is full, nothing
-/// was queued, a WSENGINE_EVENT_DRAIN follows when it is below half.
+/// was queued, a WSENGINE_EVENT_DRAIN follows when it is below half. WSENGINE_ERR_NOT_CONNECTED;
+/// WSENGINE_ERR_TOO_BIG: larger than the option send_queue_bytes; WSENGINE_ERR_UTF8: text that is none;
+/// WSENGINE_ERR_UNSUPPORTED: binary to a client of draft-76; WSENGINE_ERR_STOPPED; WSENGINE_ERR_INVALID: another kind,
+/// or data is NULL and len is not 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_send(
     server: *const wsengine_t,
@@ -27,8 +30,9 @@ pub unsafe extern "C" fn wsengine_send(
     })
 }
 
-/// Queues a message for every open connection and returns for how many. Never waits for slow ones: the option
-/// slow_consumer says what happens to them.
+/// Queues a message for every open connection and returns for how many. It takes the same time however many they are,
+/// and never waits for slow ones: the option slow_consumer says what happens to them. WSENGINE_ERR_TOO_BIG,
+/// WSENGINE_ERR_UTF8, WSENGINE_ERR_STOPPED, WSENGINE_ERR_INVALID: as for wsengine_send().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_broadcast(
     server: *const wsengine_t,
@@ -54,7 +58,8 @@ pub unsafe extern "C" fn wsengine_broadcast_except(
 }
 
 /// Starts the closing handshake after what is already queued; the CLOSE event follows. code: 1000 to 1003, 1007 to
-/// 1014 or 3000 to 4999; reason: NULL or up to 123 bytes of UTF-8.
+/// 1014 or 3000 to 4999; reason: NULL or up to 123 bytes of UTF-8 (RFC 6455, section 7.4). WSENGINE_ERR_INVALID: another
+/// code, or a longer reason; WSENGINE_ERR_UTF8; WSENGINE_ERR_NOT_CONNECTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_close(
     server: *const wsengine_t,
@@ -77,7 +82,7 @@ pub unsafe extern "C" fn wsengine_close(
 }
 
 /// Cuts a connection without a closing handshake, also one that is closing; what is queued is lost. The CLOSE event
-/// follows; its code is 1006, or that of a close frame that was sent before.
+/// follows; its code is 1006, or that of a close frame that was sent before. WSENGINE_ERR_NOT_CONNECTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_abort(server: *const wsengine_t, conn: u64) -> c_int {
     call(|| {
@@ -88,7 +93,8 @@ pub unsafe extern "C" fn wsengine_abort(server: *const wsengine_t, conn: u64) ->
     })
 }
 
-/// Bytes queued for a connection that the system has not taken yet, frame headers included, or an error below 0.
+/// Bytes queued for a connection that the system has not taken yet, frame headers included, or an error below 0, such as
+/// WSENGINE_ERR_NOT_CONNECTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_buffered(server: *const wsengine_t, conn: u64) -> i64 {
     let buffered = || {

@@ -61,7 +61,8 @@ impl Deref for Entered<'_> {
 
 /// Starts a server on threads of its own and returns once it listens; *out is the new server. config stays yours.
 /// On failure *out is NULL and nothing is left running; wsengine_last_error() names the option, the address or what the
-/// system lacks. Call it after daemon() or fork(), never before.
+/// system lacks. WSENGINE_ERR_INVALID: options that do not go together, or a file that cannot be used; WSENGINE_ERR_IO: an
+/// address that cannot be had; WSENGINE_ERR_NOMEM. Call it after daemon() or fork(), never before.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_start(

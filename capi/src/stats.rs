@@ -52,7 +52,7 @@ pub struct wsengine_stats_t {
     pub read_pauses: u64,
 }
 
-/// Reads the counters; set stats->struct_size before.
+/// Reads the counters; set stats->struct_size before. WSENGINE_ERR_INVALID: it is smaller than the first counter needs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_stats(server: *const wsengine_t, stats: *mut wsengine_stats_t) -> c_int {
     call(|| {

@@ -10,6 +10,7 @@ use wsengine::ConnId;
 
 /// Makes a connection a member of a topic, until it is unsubscribed or open no more. A topic needs no making: it is
 /// there as long as it has members. topic: 1 to 256 bytes of UTF-8. Returns 1, or 0 when it was a member before.
+/// WSENGINE_ERR_INVALID: another name; WSENGINE_ERR_NOT_CONNECTED; WSENGINE_ERR_STOPPED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_subscribe(
     server: *const wsengine_t,
@@ -23,7 +24,7 @@ pub unsafe extern "C" fn wsengine_subscribe(
     })
 }
 
-/// Ends a membership. Returns 1, or 0 when there was none.
+/// Ends a membership. Returns 1, or 0 when there was none. Its errors are those of wsengine_subscribe().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_unsubscribe(
     server: *const wsengine_t,
@@ -39,7 +40,8 @@ pub unsafe extern "C" fn wsengine_unsubscribe(
 
 /// Queues a message for those who are members of a topic now and returns for how many. It takes the same time however
 /// many they are. It keeps its place among what this thread sends and broadcasts; what happens to slow members says the
-/// option slow_consumer, as for wsengine_broadcast().
+/// option slow_consumer, as for wsengine_broadcast(), and so are the errors. WSENGINE_ERR_INVALID: also a name that no
+/// topic can have.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_publish(
     server: *const wsengine_t,
