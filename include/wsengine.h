@@ -501,8 +501,9 @@ int wsengine_poll_event(wsengine_t *server, wsengine_event_t *event, int timeout
 int wsengine_poll_events(wsengine_t *server, wsengine_event_t *events, size_t max, int timeout_ms);
 
 /**
- * A descriptor that is readable (level-triggered) while events wait and after wsengine_wakeup(), for poll(2),
- * epoll and event loops; also once after the first call, until the next poll, in case something waits already.
+ * A descriptor that is readable (level-triggered) while events wait, after wsengine_wakeup(), and when the server has
+ * stopped, for poll(2), epoll and event loops: a poll would not wait. Also once after the first call, until the next
+ * poll, in case something waits already.
  * It is the server's: only wait on it, never read, write or close it.
  */
 int wsengine_event_fd(const wsengine_t *server);

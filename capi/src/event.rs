@@ -139,8 +139,9 @@ pub unsafe extern "C" fn wsengine_poll_events(
     })
 }
 
-/// A descriptor that is readable (level-triggered) while events wait and after wsengine_wakeup(), for poll(2),
-/// epoll and event loops; also once after the first call, until the next poll, in case something waits already.
+/// A descriptor that is readable (level-triggered) while events wait, after wsengine_wakeup(), and when the server has
+/// stopped, for poll(2), epoll and event loops: a poll would not wait. Also once after the first call, until the next
+/// poll, in case something waits already.
 /// It is the server's: only wait on it, never read, write or close it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_event_fd(server: *const wsengine_t) -> c_int {

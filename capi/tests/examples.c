@@ -6,31 +6,50 @@
 
 typedef struct {
     pid_t pid;
+    int input;
     FILE *output;
-    int port;
+    int port, second_port;
 } program_t;
 
-static program_t begin(const char *path)
+static int read_port(FILE *output)
 {
-    program_t program = { 0, NULL, 0 };
     char line[200] = "";
-    int ends[2];
+    int port = 0;
 
-    CHECK_EQ(pipe(ends), 0);
+    CHECK(fgets(line, sizeof line, output) != NULL);
+    CHECK_EQ(sscanf(line, "listening on 127.0.0.1:%d", &port), 1);
+    return port;
+}
+
+/* Starts it on a free port, or on two. */
+static program_t begin(const char *path, int ports)
+{
+    static const char any[] = "127.0.0.1:0";
+    program_t program = { 0, 0, NULL, 0, 0 };
+    int input[2], output[2];
+
+    CHECK(pipe(input) == 0 && pipe(output) == 0);
     program.pid = fork();
     CHECK(program.pid >= 0);
     if (program.pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* outlives no failed test */
-        dup2(ends[1], STDOUT_FILENO);
-        close(ends[0]);
-        close(ends[1]);
-        execl(path, path, "127.0.0.1:0", (char *)NULL);
+        dup2(input[0], STDIN_FILENO);
+        dup2(output[1], STDOUT_FILENO);
+        close(input[0]);
+        close(input[1]);
+        close(output[0]);
+        close(output[1]);
+        execl(path, path, any, ports == 2 ? any : NULL, (char *)NULL);
         _exit(127);
     }
-    close(ends[1]);
-    program.output = fdopen(ends[0], "r");
-    CHECK(program.output != NULL && fgets(line, sizeof line, program.output) != NULL);
-    CHECK_EQ(sscanf(line, "listening on 127.0.0.1:%d", &program.port), 1);
+    close(input[0]);
+    close(output[1]);
+    program.input = input[1];
+    program.output = fdopen(output[0], "r");
+    CHECK(program.output != NULL);
+    program.port = read_port(program.output);
+    if (ports == 2)
+        program.second_port = read_port(program.output);
     return program;
 }
 
@@ -45,6 +64,7 @@ static void end(program_t program, int sig)
     CHECK_EQ(WEXITSTATUS(status), 0);
     CHECK(now_ms() - begun < 5000);
     fclose(program.output);
+    close(program.input);
 }
 
 static int open_at(program_t program)
@@ -57,7 +77,7 @@ static int open_at(program_t program)
 
 static void echo_sends_back_and_says_goodbye(void)
 {
-    program_t program = begin("target/examples-c/echo");
+    program_t program = begin("target/examples-c/echo", 1);
     int fd = open_at(program);
 
     ws_send_text(fd, "hello");
@@ -91,7 +111,7 @@ static void *send_much(void *fd)
 static void echo_keeps_what_a_slow_peer_cannot_take_yet(void)
 {
     enum { MESSAGES = 200, SIZE = 1 << 20 };
-    program_t program = begin("target/examples-c/echo");
+    program_t program = begin("target/examples-c/echo", 1);
     char *message = malloc(SIZE + 1);
     int i, number, fd = open_at(program);
     pthread_t sender;
@@ -111,9 +131,9 @@ static void echo_keeps_what_a_slow_peer_cannot_take_yet(void)
     end(program, SIGINT);
 }
 
-static void everyone_hears_everyone_in_the_chat(void)
+static void everyone_hears_everyone(const char *path)
 {
-    program_t program = begin("target/examples-c/chat");
+    program_t program = begin(path, 1);
     char line[200], text[200];
     size_t len;
     int one = open_at(program), two;
@@ -137,12 +157,102 @@ static void everyone_hears_everyone_in_the_chat(void)
     close(one);
 }
 
+static void the_chat(void)
+{
+    everyone_hears_everyone("target/examples-c/chat");
+}
+
+static void the_chat_in_epoll(void)
+{
+    everyone_hears_everyone("target/examples-c/chat-epoll");
+}
+
+static void the_chat_in_libuv(void)
+{
+    everyone_hears_everyone("target/examples-c/chat-libuv");
+}
+
+static void the_chat_in_libevent(void)
+{
+    everyone_hears_everyone("target/examples-c/chat-libevent");
+}
+
+static void what_is_typed_is_said_to_everyone(void)
+{
+    program_t program = begin("target/examples-c/chat-epoll", 1);
+    int fd = open_at(program), again;
+    char line[200];
+    size_t len;
+
+    CHECK_EQ(ws_receive(fd, line, sizeof line, &len), WS_TEXT);
+    CHECK_EQ(write(program.input, "We close at six.\n", 17), 17);
+    CHECK(ws_receives(fd, WS_TEXT, "We close at six."));
+    close(program.input); /* the end of what is typed is not the end of the chat */
+    program.input = -1;
+    again = open_at(program);
+    CHECK_EQ(ws_receive(fd, line, sizeof line, &len), WS_TEXT);
+    CHECK_HAS(line, "is here");
+    end(program, SIGTERM);
+    close(fd);
+    close(again);
+}
+
+static void the_ticker_publishes_what_was_asked_for(void)
+{
+    program_t program = begin("target/examples-c/ticker", 1);
+    int euro = ws_open(program.port, "/EUR"), yen = ws_open(program.port, "/JPY"), other = ws_open(program.port, "/XXX");
+    char line[200];
+    double price;
+    size_t len;
+
+    CHECK(euro >= 0 && yen >= 0 && other >= 0);
+    CHECK(ws_receives_close(other, 4404, "there are /EUR, /USD and /JPY"));
+    CHECK_EQ(ws_receive(euro, line, sizeof line, &len), WS_TEXT);
+    CHECK_EQ(sscanf(line, "EUR %lf", &price), 1);
+    CHECK_EQ(ws_receive(yen, line, sizeof line, &len), WS_TEXT);
+    CHECK_EQ(sscanf(line, "JPY %lf", &price), 1);
+    CHECK_EQ(ws_receive(euro, line, sizeof line, &len), WS_TEXT);
+    CHECK_EQ(sscanf(line, "EUR %lf", &price), 1);
+    end(program, SIGINT);
+    close(euro);
+    close(yen);
+    close(other);
+}
+
+static void two_servers_in_one_loop(void)
+{
+    program_t program = begin("target/examples-c/two-servers", 2);
+    int guest = open_at(program), desk = ws_open(program.second_port, "/");
+    char line[200];
+    size_t len;
+
+    CHECK(desk >= 0);
+    ws_send_text(desk, "Welcome!");
+    CHECK(ws_receives(desk, WS_TEXT, "desk: Welcome!"));
+    CHECK(ws_receives(guest, WS_TEXT, "desk: Welcome!"));
+    ws_send_text(guest, "Thank you.");
+    CHECK_EQ(ws_receive(desk, line, sizeof line, &len), WS_TEXT);
+    CHECK_HAS(line, ": Thank you.");
+    CHECK(ws_receives(guest, WS_TEXT, line));
+    end(program, SIGTERM);
+    CHECK(ws_receives_close(guest, 1001, ""));
+    CHECK(ws_receives_close(desk, 1001, ""));
+    close(guest);
+    close(desk);
+}
+
 int main(void)
 {
     static const test_t tests[] = {
         TEST(echo_sends_back_and_says_goodbye),
         TEST(echo_keeps_what_a_slow_peer_cannot_take_yet),
-        TEST(everyone_hears_everyone_in_the_chat),
+        TEST(the_chat),
+        TEST(the_chat_in_epoll),
+        TEST(the_chat_in_libuv),
+        TEST(the_chat_in_libevent),
+        TEST(what_is_typed_is_said_to_everyone),
+        TEST(the_ticker_publishes_what_was_asked_for),
+        TEST(two_servers_in_one_loop),
     };
     return RUN_TESTS(tests);
 }

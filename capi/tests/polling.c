@@ -282,6 +282,9 @@ static void the_event_fd_is_readable_while_events_wait(void)
     wsengine_stop(server, 0);
     CHECK_EQ(is_readable(epoll, WAIT_MS), 1);
     expect(server, WSENGINE_EVENT_STOPPED);
+    CHECK_EQ(is_readable(epoll, 0), 1); /* as a socket at its end: the next poll does not wait either */
+    CHECK_EQ(wsengine_poll_event(server, &event, -1), WSENGINE_ERR_STOPPED);
+    CHECK_EQ(is_readable(epoll, 0), 1);
     close(epoll);
     wsengine_free(server);
 }

@@ -169,15 +169,15 @@ impl Poller<'_> {
 }
 
 impl Drop for Poller<'_> {
-    /// Between polls the event descriptor, if the host uses it, says whether something waits.
+    /// Between polls the event descriptor, if the host uses it, says whether a poll would have to wait. So it stays readable
+    /// after the end, as a socket does: a loop that ends when a poll says that the server has stopped would sleep for ever.
     fn drop(&mut self) {
         let state = &*self.state;
         self.shared.held_events.store(state.batch.len() - state.position, Ordering::Relaxed);
         self.shared.wake.settle(|| {
             state.position < state.batch.len()
-                || state.stopped == Stopped::Due
+                || self.shared.running.load(Ordering::SeqCst) == 0
                 || self.shared.links.iter().any(|link| !link.inbox.lock().is_empty())
-                || (state.stopped == Stopped::No && self.shared.running.load(Ordering::SeqCst) == 0)
         });
     }
 }

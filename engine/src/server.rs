@@ -383,8 +383,8 @@ impl Server {
         Some(Poller::new(&self.shared, state))
     }
 
-    /// A descriptor that is readable while events wait, for poll, epoll and the loops built on them. It belongs to
-    /// the server: only wait on it, never read, write or close it.
+    /// A descriptor that is readable while events wait, and when the server has stopped, for poll, epoll and the loops
+    /// built on them. It belongs to the server: only wait on it, never read, write or close it.
     pub fn event_fd(&self) -> RawFd {
         self.shared.wake.export();
         self.shared.wake.event().as_raw_fd()
