@@ -35,14 +35,16 @@ final class Handlers
     /** @param string $who threw it; '' if the engine reports it */
     public function report(Throwable $error, ?Connection $connection, string $who): void
     {
-        foreach ($this->of['error'] as $handler) {
+        // No foreach: when a signal's handler throws as that ends, PHP never frees the list.
+        $handlers = $this->of['error'];
+        for ($next = 0; isset($handlers[$next]);) {
             try {
-                $handler($error, $connection);
+                $handlers[$next++]($error, $connection);
             } catch (Throwable $second) {
                 $this->log($second, $connection, 'the handler of "error"');
             }
         }
-        if ($this->of['error'] === []) {
+        if ($handlers === []) {
             $this->log($error, $connection, $who);
         }
     }

@@ -128,7 +128,8 @@ final class Loop
                 $handlers = $this->handlers->of['message'];
                 $arguments = [$this->connections[$event->conn], $event->data, $event->binary];
             } else {
-                [$handlers, $arguments] = $this->calls($event);
+                $this->begin($event, $begun);
+                [$handlers, $arguments, $next] = $begun;
             }
             while (isset($handlers[$next])) {
                 try {
@@ -142,9 +143,34 @@ final class Loop
             }
         } catch (Throwable $error) {
             // Handlers of the event have theirs caught above: it is that of a signal.
-            $this->begun = isset($handlers, $arguments) ? [$handlers, $arguments, $next] : null;
+            $this->begun = isset($handlers, $arguments) ? [$handlers, $arguments, $next] : $begun;
             \array_splice($this->batch, $this->position, 0, [$event]);
             throw $error;
+        }
+    }
+
+    /**
+     * Says how an event begins, with no signal between: PHP never frees what a function has just returned when a signal's
+     * handler throws there.
+     *
+     * @param-out array{list<\Closure>, list<mixed>, int} $begun
+     */
+    private function begin(Event $event, ?array &$begun): void
+    {
+        $async = $this->signals && \pcntl_async_signals();
+        try {
+            if ($async) {
+                \pcntl_async_signals(false);
+            }
+            [$handlers, $arguments] = $this->calls($event);
+            $begun = [$handlers, $arguments, 0];
+        } finally {
+            if ($async) {
+                \pcntl_async_signals(true);
+            }
+        }
+        if ($async) {
+            \pcntl_signal_dispatch();
         }
     }
 
@@ -163,15 +189,11 @@ final class Loop
             return [$of['stop'], []];
         }
         if ($event->type === Event::ERROR) {
-            $error = new Exception((string) $event->data, $event->code);
-            $this->handlers->report($error, null, '');
-            return [[], []];
+            return [[$this->handlers->report(...)], [new Exception((string) $event->data, $event->code), null, '']];
         }
         if ($connection === null) {
             $what = "\"$event->type\" of connection $event->conn, whose \"open\" was polled by somebody else";
-            $error = new \LogicException($what);
-            $this->handlers->report($error, null, 'the loop');
-            return [[], []];
+            return [[$this->handlers->report(...)], [new \LogicException($what), null, 'the loop']];
         }
         return $event->type === Event::CLOSE
             ? [$of['close'], [$connection, $event->code, $event->data, $event->clean]]
