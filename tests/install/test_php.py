@@ -1,50 +1,14 @@
-"""What users get: `make install` and `make uninstall`, and PHP's own way by phpize. All into temporary folders; the
-system's PHP learns nothing of it. `make test-deb` does the same for the Debian package."""
+"""What PHP programmers get: `make install-php` and `make uninstall-php`, and PHP's own way by phpize. All into temporary
+folders; the system's PHP learns nothing of it. `make test-deb` does the same for the Debian package."""
 
 import json
 import os
-import re
 import shutil
 import subprocess
-import sys
-import tempfile
 import unittest
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-# As it was when cargo built: pyenv, for one, runs Python with another, and cargo builds anew what has asked for it.
-PATH = os.environ.get("BUILD_PATH", os.environ["PATH"])
-
-sys.path.insert(0, str(ROOT / "tests/browser"))
-from client import TEXT, Client  # noqa: E402
-
-
-class Folder(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-
-    def run_in(self, folder, *command, **environment):
-        """What it prints. It must succeed."""
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=folder,
-            env={**os.environ, "PATH": PATH, **environment},
-            timeout=500,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.assertEqual(done.returncode, 0, f"{command}: {done.stdout}")
-        return done.stdout
-
-    def found(self, pattern):
-        """The only file of this kind."""
-        paths = list(self.folder.rglob(pattern))
-        self.assertEqual(len(paths), 1, paths)
-        return paths[0]
+from folder import ROOT, TEXT, Folder
 
 
 class Install(Folder):
@@ -70,25 +34,9 @@ class Install(Folder):
     def serve(self, example):
         """Runs the example, and connects to it."""
         script = self.found(f"examples/{example}/server.php")
-        server = subprocess.Popen(
-            # The engine's log tells which port is free, where the example does not.
-            self.php("-d", "wsengine.log_level=info", "-q", script, "127.0.0.1", "0"),
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.addCleanup(server.stdout.close)
-        self.addCleanup(server.wait)
-        self.addCleanup(server.kill)
-        output = ""
-        while not (address := re.search(r"127\.0\.0\.1:(\d+)", output)):
-            line = server.stdout.readline()
-            self.assertTrue(line, f"{example} ended: {output}")
-            output += line
-        client = Client(int(address[1]))
-        self.addCleanup(client.close)
-        return client
+        # The engine's log tells which port is free, where the example does not.
+        command = self.php("-d", "wsengine.log_level=info", "-q", script, "127.0.0.1", "0")
+        return self.connect_to(command, self.environment())
 
     def script(self, name, line):
         path = self.folder / name
@@ -97,7 +45,7 @@ class Install(Folder):
         return path
 
     def test_what_is_installed_works(self):
-        self.make("install")
+        self.make("install-php")
         # PHP knows one folder of extensions.
         for extension in Path(self.extensions()).glob("*.so"):
             link = self.found("wsengine.so").parent / extension.name
@@ -115,12 +63,12 @@ class Install(Folder):
         )
 
     def test_all_classes_are_installed_and_none_of_before(self):
-        self.make("install")
+        self.make("install-php")
         old = self.found("WsEngine") / "Old.php"
         old.touch()
         setting = self.found("wsengine.ini")
         setting.write_text("; mine\n")
-        self.make("install")
+        self.make("install-php")
         installed = {path.relative_to(old.parent) for path in old.parent.rglob("*.php")}
         library = ROOT / "php-ext/lib"
         expected = {path.relative_to(library) for path in library.rglob("*.php")} | {Path("wsengine.stub.php")}
@@ -128,14 +76,14 @@ class Install(Folder):
         self.assertEqual(setting.read_text(), "; mine\n", "the administrator's setting stays")
 
     def test_a_prefix_is_for_what_php_does_not_place(self):
-        self.make("install", PREFIX="/opt/chat")
+        self.make("install-php", PREFIX="/opt/chat")
         self.assertTrue((self.folder / "opt/chat/share/php/WsEngine/autoload.php").exists())
         self.assertTrue((self.folder / "opt/chat/share/doc/wsengine/docs/php.md").exists())
         self.assertEqual(self.found("wsengine.so"), self.folder / self.extensions()[1:] / "wsengine.so")
 
     def test_uninstall_leaves_nothing(self):
-        self.make("install")
-        self.make("uninstall")
+        self.make("install-php")
+        self.make("uninstall-php")
         self.assertEqual([path for path in self.folder.rglob("*") if not path.is_dir()], [])
 
     def test_a_php_that_is_not_debians(self):
@@ -146,17 +94,17 @@ class Install(Folder):
         )
         config = self.script("php-config", f'case $1 in {places} *) exec php-config "$@";; esac')
         words = "make", "--no-print-directory", "DESTDIR=", f"PREFIX={self.folder}/prefix", f"PHP_CONFIG={config}"
-        self.run_in(ROOT, *words, "install")
+        self.run_in(ROOT, *words, "install-php")
         files = "extensions/wsengine.so", "conf.d/wsengine.ini", "prefix/share/php/WsEngine/autoload.php"
         for file in files:
             self.assertTrue((self.folder / file).is_file(), file)
-        self.run_in(ROOT, *words, "uninstall")
+        self.run_in(ROOT, *words, "uninstall-php")
         self.assertEqual([path for path in self.folder.rglob("*") if path.is_file()], [config])
 
     def test_another_php_is_not_given_this_extension(self):
         php = self.script("php", 'case "$*" in *extension=*) exit 1;; esac; exec php "$@"')
         config = self.script("php-config", f'[ "$1" = --php-binary ] && echo {php} || exec php-config "$@"')
-        command = ["make", "install", f"DESTDIR={self.folder}/root", f"PHP_CONFIG={config}"]
+        command = ["make", "install-php", f"DESTDIR={self.folder}/root", f"PHP_CONFIG={config}"]
         failed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertNotEqual(failed.returncode, 0)
         self.assertIn(f"was not built for {php}", failed.stdout)

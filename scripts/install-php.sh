@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make build` has built for PHP, or removes it: install.sh [--remove]
+# Installs what `make build` has built for PHP, or removes it: install-php.sh [--remove]
 #
 #   PHP_CONFIG  the php-config of the PHP to install for (default: php-config); where extensions and settings go
 #   PREFIX      the classes go to PREFIX/share/php, texts and examples to PREFIX/share/doc; without it to where this PHP
