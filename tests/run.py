@@ -65,6 +65,7 @@ def all_suites() -> dict[str, Suite]:
             seconds=900,
         ),
         "c": Suite(["capi/tests/run.sh"], count_line, seconds=600),
+        "abi": Suite([*unittest, "tests/abi"], count_unittest),
         "php": Suite(["php-ext/tests/run.sh"], count_php),
         "install": Suite([*unittest, "tests/install"], count_unittest, seconds=600),
         "interfaces": Suite([*unittest, "tests/interfaces"], count_unittest),
