@@ -92,6 +92,14 @@ test-fresh: ## make chat and make test in a clean Debian 12 root; FRESH_ONLY=cha
 	@scripts/setup.sh root
 	@scripts/test-fresh.sh
 
+.PHONY: asan tsan
+asan: ## the C tests with the address and undefined-behaviour sanitizers; CHURN_SECONDS=60 for a longer one
+	@scripts/setup.sh test
+	@tests/run.py c-asan
+tsan: ## the same with the thread sanitizer
+	@scripts/setup.sh test
+	@tests/run.py c-tsan
+
 .PHONY: test-php84
 test-php84: ## the tests of the PHP extension with PHP 8.4, in a Debian 13 root
 	@scripts/setup.sh root

@@ -1,40 +1,122 @@
 #!/usr/bin/env bash
 # Tests the C library as a C programmer meets it: header, symbols, linking, and the programs beside this file, built
 # by gcc and by clang, linked statically, and under valgrind. Wants `cargo build --release -p wsengine-capi` before.
+#   run.sh asan   the programs with AddressSanitizer, the library too, and with UndefinedBehaviorSanitizer
+#   run.sh tsan   the programs with ThreadSanitizer, the library too
+# These two build the library for it, by switches that rustc has for its nightly versions only. The sanitizers' runtimes
+# come with rustup's toolchains.
 # One line for each test, the count at the end.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
 LIBRARY=$(realpath -m "${CARGO_TARGET_DIR:-target}/release")
 OUT=target/c-tests
-PROGRAMS="threads borders user_data lifecycle handshake decisions tls messages topics polling closing processes errors
-    options log examples"
+PROGRAMS="churn threads borders user_data lifecycle handshake decisions tls messages topics polling closing processes
+    errors options log"
 WARNINGS="-Wall -Wextra -Wpedantic -Wconversion -Werror"
-# What `cargo rustc -- --print native-static-libs` names.
-STATIC_LIBRARIES="-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
+STATIC_LIBRARIES=$(sed -n 's/^Libs.private: //p' capi/install/wsengine.pc.in)
 VALGRIND="valgrind --quiet --fair-sched=yes --num-callers=20 --error-exitcode=99 --leak-check=full
     --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=definite,indirect,possible
     --suppressions=capi/tests/valgrind.supp"
+TARGET=$(rustc -vV | sed -n 's/^host: //p')
+# The runs of programs, each "VARIANT PROGRAM COMMAND...".
+runs=()
 passed=0
 failed=0
 
 main() {
-    for tool in gcc g++ clang clang++ make valgrind nm openssl readelf; do
+    case ${1:-} in
+        '') plain ;;
+        asan) OUT=$OUT-asan && sanitized address ;;
+        tsan) OUT=$OUT-tsan && sanitized thread ;;
+        *) die "unknown word '$1' (asan, tsan or none)" ;;
+    esac
+    echo "C tests: $passed passed, $failed failed"
+    [ "$failed" = 0 ]
+}
+
+prepare() {
+    local tool
+    for tool; do
         command -v "$tool" >/dev/null || die "$tool is missing"
     done
-    [ -e "$LIBRARY/libwsengine.so" ] || die "no $LIBRARY/libwsengine.so: cargo build --release -p wsengine-capi"
     rm -rf "$OUT"
     mkdir -p "$OUT"
+}
+
+plain() {
+    prepare gcc g++ clang clang++ make valgrind nm openssl readelf
+    [ -e "$LIBRARY/libwsengine.so" ] || die "no $LIBRARY/libwsengine.so: cargo build --release -p wsengine-capi"
     # A program asks for the soname; cargo only makes the plain name.
     ln -s "$LIBRARY/libwsengine.so" "$OUT/libwsengine.so.0"
 
     header_compiles
     library_is_what_the_header_says
     programs_are_built
+    # Valgrind's, which take longest, first. It runs one thread at a time, of which churn has too many.
+    local program
+    for program in ${PROGRAMS/churn/}; do runs+=("valgrind $program $VALGRIND $OUT/$program.gcc"); done
+    for program in $PROGRAMS examples; do
+        runs+=("gcc $program $OUT/$program.gcc" "clang $program $OUT/$program.clang")
+    done
+    runs+=("static lifecycle $OUT/lifecycle.static")
     programs_run
+}
 
-    echo "C tests: $passed passed, $failed failed"
-    [ "$failed" = 0 ]
+# sanitized address|thread
+sanitized() {
+    local sanitizer=$1 program link
+    local runtime options=(-std=c99 -g -O1 -Iinclude)
+    prepare gcc nm openssl rustc cargo
+    runtime=$(rustc --print sysroot)/lib/rustlib/$TARGET/lib
+    runtime=$(ls "$runtime"/librustc*_rt."${sanitizer:0:1}"san.a 2>/dev/null) ||
+        die "this Rust has no runtime of the $sanitizer sanitizer in $runtime: use one of rustup"
+    build_sanitized "$sanitizer"
+    if [ "$sanitizer" = address ]; then
+        # The runtime for undefined behaviour is gcc's and would be the second one here: an error traps instead.
+        options+=(-fsanitize=address,undefined -fsanitize-undefined-trap-on-error)
+        link=(-Wl,--whole-archive "$runtime" -Wl,--no-whole-archive "$OUT/libwsengine.a")
+    else
+        options+=(-fsanitize=thread)
+        wrap_std
+        # Also the library whole: a name of it that is wrapped would not be looked for in it.
+        link=("${wrapped[@]}" -Wl,--whole-archive "$runtime" "$OUT/libwsengine.a" -Wl,--no-whole-archive)
+    fi
+    for program in $PROGRAMS; do
+        check "build: $program" gcc "${options[@]}" -c "capi/tests/$program.c" -o "$OUT/$program.o"
+        # shellcheck disable=SC2086 # a list of words
+        check "link: $program" gcc "$OUT/$program.o" -o "$OUT/$program" "${link[@]}" $STATIC_LIBRARIES
+        runs+=("$sanitizer $program $OUT/$program")
+    done
+    programs_run
+}
+
+# Generic code of Rust's standard library is compiled here, too, and not taken from where it lies without checks.
+build_sanitized() {
+    local folder
+    folder=$(realpath -m "${CARGO_TARGET_DIR:-target}")/sanitized-$1
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$1 -Cunsafe-allow-abi-mismatch=sanitizer -Zshare-generics=no
+        -Zcross-crate-inline-threshold=yes" CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_DEV_DEBUG=1 \
+        cargo build --quiet --locked --package wsengine-capi --target "$TARGET" --target-dir "$folder" ||
+        die "the library cannot be built for the $1 sanitizer"
+    ln -s "$folder/$TARGET/debug/libwsengine.a" "$OUT/libwsengine.a"
+}
+
+# Compiles tsan_std.c with the names of what it stands for; $wrapped is what the linker has to know.
+wrap_std() {
+    local names name symbol
+    names=$(nm "$OUT/libwsengine.a" 2>/dev/null | grep -oE '_R[A-Za-z0-9_]+$' | sort -u)
+    wrapped=("$OUT/tsan_std.o")
+    local defines=()
+    for name in MUTEX_LOCK:mutex5futex.*14lock_contended RWLOCK_READ:rwlock5futex.*14read_contended \
+        RWLOCK_WRITE:rwlock5futex.*15write_contended CONDVAR_WAIT:condvar5futex.*4wait \
+        CONDVAR_WAIT_TIMEOUT:condvar5futex.*12wait_timeout ONCE_CALL:once5futex.*4call; do
+        symbol=$(grep -E "3std3sys4sync.*${name#*:}\$" <<<"$names") ||
+            die "Rust's standard library has no ${name#*:} any more: see capi/tests/tsan_std.c"
+        defines+=("-D${name%%:*}=$symbol")
+        wrapped+=("-Wl,--wrap=$symbol")
+    done
+    check "build: tsan_std" gcc -std=c99 -O1 -g $WARNINGS "${defines[@]}" -c capi/tests/tsan_std.c -o "$OUT/tsan_std.o"
 }
 
 header_compiles() {
@@ -77,7 +159,7 @@ library_is_what_the_header_says() {
 programs_are_built() {
     local compiler program
     local options="-std=c99 -g -O1 $WARNINGS -Iinclude"
-    for program in $PROGRAMS; do
+    for program in $PROGRAMS examples; do
         for compiler in gcc clang; do
             check "build: $program by $compiler" $compiler $options "capi/tests/$program.c" \
                 -o "$OUT/$program.$compiler" "$OUT/libwsengine.so.0" -Wl,-rpath,'$ORIGIN' -lpthread
@@ -91,15 +173,8 @@ programs_are_built() {
     check "build: the examples" make -B -s -C examples/c LIBRARY="$LIBRARY/libwsengine.so"
 }
 
-# All of them, as many at once as there are processors; valgrind's, which take longest, first.
+# All of them, as many at once as there are processors.
 programs_run() {
-    local program runs=()
-    for program in ${PROGRAMS/examples/}; do runs+=("valgrind $program $VALGRIND $OUT/$program.gcc"); done
-    for program in $PROGRAMS; do
-        runs+=("gcc $program $OUT/$program.gcc" "clang $program $OUT/$program.clang")
-    done
-    runs+=("static lifecycle $OUT/lifecycle.static")
-
     local run
     for run in "${runs[@]}"; do
         while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
@@ -157,4 +232,4 @@ die() {
     exit 1
 }
 
-main
+main "$@"
