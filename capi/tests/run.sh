@@ -78,6 +78,9 @@ sanitized() {
         link=(-Wl,--whole-archive "$runtime" -Wl,--no-whole-archive "$OUT/libwsengine.a")
     else
         options+=(-fsanitize=thread)
+        export TSAN_OPTIONS="suppressions=$PWD/capi/tests/tsan.supp"
+        # It knows no threads in a forked child.
+        PROGRAMS=${PROGRAMS/processes/}
         wrap_std
         # Also the library whole: a name of it that is wrapped would not be looked for in it.
         link=("${wrapped[@]}" -Wl,--whole-archive "$runtime" "$OUT/libwsengine.a" -Wl,--no-whole-archive)
