@@ -43,7 +43,8 @@ pub struct wsengine_option_info_t {
 pub extern "C" fn wsengine_option_info(index: usize) -> *const wsengine_option_info_t {
     static TABLE: OnceLock<Table> = OnceLock::new();
     let info = || {
-        let table = TABLE.get_or_init(|| Table(Config::options().iter().map(wsengine_option_info_t::new).collect()));
+        let table =
+            TABLE.get_or_init(|| Table(Config::options().iter().map(wsengine_option_info_t::new).collect()));
         Ok(table.0.get(index).map_or(std::ptr::null(), std::ptr::from_ref))
     };
     guard(|_| std::ptr::null(), info)

@@ -90,7 +90,7 @@ mod tests {
         let mut places = Places::default();
         let first = places.of(&close(ConnId::from_u64(8)));
         for slot in 0..10_000 {
-            places.of(&close(ConnId::from_u64(slot << 3 | slot % 4)));
+            places.of(&close(ConnId::from_u64((slot << 3) | (slot % 4))));
         }
         assert_eq!(places.of(&close(ConnId::from_u64(8))), first);
         assert_ne!(places.of(&close(ConnId::from_u64(16))), first);

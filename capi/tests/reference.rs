@@ -35,7 +35,8 @@ fn page(header: &str) -> String {
         writeln!(page, "| [`{0}`](#{0}) | {1} |", item.name, prose(first_sentence(&item.doc))).unwrap();
     }
     for item in items.iter().filter(|item| item.is_function()) {
-        write!(page, "\n### {}\n\n```c\n{}\n```\n\n{}\n", item.name, item.declaration, prose(&item.doc)).unwrap();
+        write!(page, "\n### {}\n\n```c\n{}\n```\n\n{}\n", item.name, item.declaration, prose(&item.doc))
+            .unwrap();
     }
     page += "\n## Types and constants\n";
     for item in items.iter().filter(|item| !item.is_function()) {
