@@ -3,6 +3,7 @@
 use crate::boundary::call;
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing::Level;
 use wsengine::log;
 
@@ -33,6 +34,9 @@ pub unsafe extern "C" fn wsengine_set_log(function: wsengine_log_fn, user_data: 
     })
 }
 
+/// How many threads are inside a log function: hardly ever one, and quicker to ask than a thread's own.
+static SPEAKERS: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
     static SPEAKING: Cell<bool> = const { Cell::new(false) };
 }
@@ -41,14 +45,16 @@ thread_local! {
 #[inline]
 pub(crate) fn is_speaking() -> bool {
     // A thread that is ending, whose locals are gone, runs destructors.
-    SPEAKING.try_with(Cell::get).unwrap_or(false)
+    SPEAKERS.load(Ordering::Relaxed) > 0 && SPEAKING.try_with(Cell::get).unwrap_or(false)
 }
 
 fn speaking(function: impl FnOnce()) {
     let set = |speaking| SPEAKING.try_with(|cell| cell.set(speaking)).unwrap_or(());
+    SPEAKERS.fetch_add(1, Ordering::Relaxed);
     set(true);
     function();
     set(false);
+    SPEAKERS.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// A pointer that is only handed back.
