@@ -25,6 +25,12 @@ fn wait(server: &Server, timeout: Option<Duration>) -> Wait {
     wait
 }
 
+/// Nothing waits. An I/O thread may say so late that there is something, when the host has it already: then one more poll
+/// finds nothing.
+fn rests(server: &Server, fd: RawFd) {
+    eventually("nothing to wait for", || echo_all(server) == 0 && !readable(fd, Duration::from_millis(50)));
+}
+
 /// Takes all that is there, echoes messages, and says how many there were.
 fn echo_all(server: &Server) -> usize {
     let mut poller = server.poller().unwrap();
@@ -167,7 +173,7 @@ fn the_descriptor_is_readable_while_events_wait() {
     assert!(readable(fd, Duration::ZERO), "looking does not change it");
     poll_open(&server);
     assert_eq!(echo_all(&server), 0);
-    assert!(!readable(fd, Duration::from_millis(50)));
+    rests(&server, fd);
 
     client.send(Message::text("one")).unwrap();
     client.send(Message::text("two")).unwrap();
@@ -180,12 +186,12 @@ fn the_descriptor_is_readable_while_events_wait() {
     drop(poller);
     assert!(readable(fd, Duration::ZERO));
     assert_eq!(echo_all(&server), 1);
-    assert!(!readable(fd, Duration::from_millis(50)));
+    rests(&server, fd);
 
     server.wakeup();
     assert!(readable(fd, Duration::ZERO));
     assert_eq!(wait(&server, Some(Duration::ZERO)), Wait::Woken);
-    assert!(!readable(fd, Duration::ZERO));
+    rests(&server, fd);
 
     server.stop(Some(Duration::ZERO));
     eventually("the stop", || server.is_stopped());
