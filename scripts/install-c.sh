@@ -39,6 +39,9 @@ install_all() {
         LICENSE-APACHE LICENSE-MIT CHANGELOG.md; do
         put 644 "$file" "$DOCS/${file#docs/}"
     done
+    # From there the ways are others.
+    sed -i "s#](\.\./include/#]($INCLUDEDIR/#g; s#](\.\./examples/c)#](examples/c)#g; s#\[\([^]]*\)\](\.\./[^)]*)#\1#g" \
+        "$DESTDIR$DOCS"/*.md
     for file in examples/c/*.c; do put 644 "$file" "$DOCS/$file"; done
     tell_the_loader
     echo "install: libwsengine $VERSION is in $DESTDIR$LIBDIR, its header in $DESTDIR$INCLUDEDIR"
@@ -50,9 +53,9 @@ remove_all() {
     echo "install: libwsengine is removed"
 }
 
-# Also those of versions before.
+# Also those of versions before with the same soname; programs that were linked with another may need that one.
 remove_files() {
-    rm -f "$DESTDIR$LIBDIR"/libwsengine.{a,so,so.*} "$DESTDIR$INCLUDEDIR/wsengine.h" \
+    rm -f "$DESTDIR$LIBDIR"/libwsengine.{a,so} "$DESTDIR$LIBDIR/$SONAME"{,.*} "$DESTDIR$INCLUDEDIR/wsengine.h" \
         "$DESTDIR$LIBDIR/pkgconfig/wsengine.pc"
     rm -rf "$DESTDIR$LIBDIR/cmake/wsengine" "$DESTDIR$DOCS"
 }

@@ -15,7 +15,7 @@ pub enum wsengine_error {
     WSENGINE_OK = 0,
     /// A NULL pointer, an unknown option or kind, a value that is not allowed.
     WSENGINE_ERR_INVALID = -1,
-    /// Out of memory, descriptors or threads.
+    /// Out of descriptors or threads, or of the system's memory for them. When malloc() itself fails the process ends.
     WSENGINE_ERR_NOMEM = -2,
     /// The operating system refused something else, such as an address to listen on.
     WSENGINE_ERR_IO = -3,

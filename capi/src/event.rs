@@ -24,10 +24,11 @@ use wsengine_kind::*;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum wsengine_event_type {
-    /// No event; never delivered.
+    /// No event: the type of the first one when a poll took none.
     WSENGINE_EVENT_NONE = 0,
     /// A client asks to connect; only with the option handshake_events. Answer with wsengine_accept() or
-    /// wsengine_reject() before handshake_timeout_ms is over. data/len: request target, path and query.
+    /// wsengine_reject() before handshake_timeout_ms is over. data/len: request target, path and query. OPEN has the same
+    /// conn; after a rejection, or when the client leaves or the time is over, nothing follows.
     WSENGINE_EVENT_HANDSHAKE = 1,
     /// A connection is open. data/len: request target, path and query.
     WSENGINE_EVENT_OPEN = 2,
@@ -96,7 +97,7 @@ pub unsafe extern "C" fn wsengine_poll_event(
 
 /// Takes up to max events and waits up to timeout_ms for the first one (0: not at all, -1: without limit).
 /// Returns how many it took, which may be less than wait; 0 after timeout_ms, after wsengine_wakeup() or when a signal
-/// handler ran meanwhile.
+/// handler ran meanwhile. When it takes none, the type of the first is WSENGINE_EVENT_NONE.
 /// WSENGINE_ERR_STOPPED: WSENGINE_EVENT_STOPPED was taken before; WSENGINE_ERR_BUSY: another thread polls.
 /// What the events polled before point to is gone after it, however it ends but with WSENGINE_ERR_BUSY.
 #[unsafe(no_mangle)]
@@ -115,6 +116,8 @@ pub unsafe extern "C" fn wsengine_poll_events(
         if max == 0 {
             return Err(Failure::saying(WSENGINE_ERR_INVALID, c"max is 0"));
         }
+        // SAFETY: by the header's contract there is room for `max` events, which need not be initialised.
+        unsafe { (&raw mut (*events).r#type).write(WSENGINE_EVENT_NONE as u16) };
         let max = max.min(c_int::MAX as usize);
         let mut poller = server.engine.poller().ok_or_else(|| Failure::new(WSENGINE_ERR_BUSY))?;
         match poller.wait(millis(timeout_ms), || false) {
@@ -131,7 +134,7 @@ pub unsafe extern "C" fn wsengine_poll_events(
             let Some(event) = poller.next_if(|event| places.is_free_for(event)) else { break };
             let user_data = places.of(&event);
             let event = wsengine_event_t { user_data, ..wsengine_event_t::new(&event, texts) };
-            // SAFETY: by the header's contract there is room for `max` events, which need not be initialised.
+            // SAFETY: as above.
             unsafe { events.add(taken).write(event) };
             taken += 1;
         }
@@ -152,8 +155,8 @@ pub unsafe extern "C" fn wsengine_event_fd(server: *const wsengine_t) -> c_int {
     })
 }
 
-/// Makes the poll that waits now, or else the next one, return 0. Any thread; async-signal-safe; also allowed in a log
-/// function. It leaves wsengine_last_error() alone.
+/// Makes the poll that waits now, or else the next one, return 0; but after one that did so, events that wait come first.
+/// Any thread; async-signal-safe; also allowed in a log function. It leaves wsengine_last_error() alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_wakeup(server: *const wsengine_t) -> c_int {
     // Outside the boundary, whose texts of errors allocate: a signal handler must not.

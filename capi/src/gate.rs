@@ -2,6 +2,7 @@
 //! those that come later find it closed.
 
 use std::collections::VecDeque;
+use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -48,7 +49,10 @@ impl Drop for Inside<'_> {
 }
 
 /// The last handles that were freed.
-pub(crate) struct Graveyard<T>(Mutex<VecDeque<Box<T>>>);
+pub(crate) struct Graveyard<T>(Mutex<VecDeque<NonNull<T>>>);
+
+// SAFETY: it only keeps what the pointers point to, for others to look at, and frees it.
+unsafe impl<T: Send + Sync> Sync for Graveyard<T> {}
 
 impl<T> Graveyard<T> {
     pub(crate) const fn new() -> Self {
@@ -56,13 +60,19 @@ impl<T> Graveyard<T> {
     }
 
     /// Takes a handle, and frees the memory of the one that has been here longest if there are too many.
-    pub(crate) fn bury(&self, handle: Box<T>) {
+    ///
+    /// # Safety
+    /// It is a box that was leaked, and nobody else frees it.
+    pub(crate) unsafe fn bury(&self, handle: NonNull<T>) {
         // Not to be waited for: a process may have been forked while a thread of its parent had it. Then the handle is
         // remembered for good.
-        let Ok(mut buried) = self.0.try_lock() else { return std::mem::forget(handle) };
+        let Ok(mut buried) = self.0.try_lock() else { return };
         buried.push_back(handle);
-        if buried.len() > REMEMBERED {
-            buried.pop_front();
+        if buried.len() > REMEMBERED
+            && let Some(oldest) = buried.pop_front()
+        {
+            // SAFETY: the caller's promise. Who still uses it after so long has no excuse.
+            drop(unsafe { Box::from_raw(oldest.as_ptr()) });
         }
     }
 }
@@ -91,7 +101,9 @@ mod tests {
         let graveyard = Graveyard::new();
         let number = std::sync::Arc::new(());
         for _ in 0..REMEMBERED + 10 {
-            graveyard.bury(Box::new(number.clone()));
+            let handle = NonNull::from(Box::leak(Box::new(number.clone())));
+            // SAFETY: a leaked box.
+            unsafe { graveyard.bury(handle) };
         }
         assert_eq!(std::sync::Arc::strong_count(&number), REMEMBERED + 1);
     }

@@ -8,7 +8,8 @@ use tracing::Level;
 use wsengine::log;
 
 /// Takes a log line without a line end; level: 1 error, 2 warning, 3 info, 4 debug, 5 trace. Called from any thread,
-/// also from several at once, and maybe in the middle of a wsengine function; must return soon. Functions of wsengine
+/// also from several at once, and maybe in the middle of a wsengine function; must return soon, and normally: neither by
+/// longjmp() nor by an exception. Functions of wsengine
 /// that it calls do nothing and answer WSENGINE_ERR_BUSY or NULL, but for wsengine_wakeup() and those that only give a
 /// text or a version. line is gone when it returns.
 pub type wsengine_log_fn =
@@ -16,7 +17,7 @@ pub type wsengine_log_fn =
 
 /// Sends the log lines of all servers of the process to function, with user_data as it is; NULL ends that, and it
 /// is how it begins. The option log_level of the server started last says how much is logged. When it returns, the
-/// function set before is not called any more; so it waits for one that is running.
+/// function set before is not called any more; so it waits for one that is running. A forked child sets its own.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_set_log(function: wsengine_log_fn, user_data: *mut c_void) -> c_int {
     call(|| {

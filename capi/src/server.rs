@@ -9,6 +9,7 @@ use crate::user_data::Places;
 use std::cell::UnsafeCell;
 use std::ffi::{CString, c_char, c_int};
 use std::ops::Deref;
+use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -62,7 +63,8 @@ impl Deref for Entered<'_> {
 /// Starts a server on threads of its own and returns once it listens; *out is the new server. config stays yours.
 /// On failure *out is NULL and nothing is left running; wsengine_last_error() names the option, the address or what the
 /// system lacks. WSENGINE_ERR_INVALID: options that do not go together, or a file that cannot be used; WSENGINE_ERR_IO: an
-/// address that cannot be had; WSENGINE_ERR_NOMEM. Call it after daemon() or fork(), never before.
+/// address that cannot be had; WSENGINE_ERR_NOMEM. Two things are of the whole process, also when it fails: the soft limit
+/// of open files, and how much is logged (option log_level). Call it after daemon() or fork(), never before.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_start(
@@ -130,13 +132,15 @@ pub unsafe extern "C" fn wsengine_stop(server: *mut wsengine_t, timeout_ms: c_in
 
 /// Cuts what is still connected, waits for the server's threads to end (milliseconds) and frees everything, also
 /// what polled events point to. Needs no wsengine_stop() before; without it nobody gets a CLOSE event any more. NULL is
-/// allowed. Calls of other threads that are under way are waited for: a poll returns 0 at once. Calls that come later are
-/// a mistake; they answer WSENGINE_ERR_STOPPED as long as fewer than 1,024 other servers were freed meanwhile.
+/// allowed. Calls of other threads that are under way are waited for: a poll returns 0 at once. But whoever polls must have
+/// done with its events: stop the server and poll to STOPPED, or join that thread, before. Calls that come later are a
+/// mistake; they answer WSENGINE_ERR_STOPPED as long as fewer than 1,024 other servers were freed meanwhile.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wsengine_free(server: *mut wsengine_t) {
     let free = || {
-        // SAFETY: by the header's contract it is NULL or came from wsengine_start().
-        let Some(handle) = (unsafe { server.as_ref() }) else { return Ok(()) };
+        let Some(pointer) = NonNull::new(server) else { return Ok(()) };
+        // SAFETY: by the header's contract it came from wsengine_start().
+        let handle = unsafe { pointer.as_ref() };
         if !handle.gate.close() {
             return Err(Failure::saying(WSENGINE_ERR_INVALID, c"the server was freed before"));
         }
@@ -153,7 +157,7 @@ pub unsafe extern "C" fn wsengine_free(server: *mut wsengine_t) {
         // SAFETY: nobody is inside and nobody comes in any more.
         drop(unsafe { (*handle.running.get()).take() });
         // SAFETY: it came from wsengine_start(), and the gate is closed once only.
-        FREED.bury(unsafe { Box::from_raw(server) });
+        unsafe { FREED.bury(pointer) };
         Ok(())
     };
     guard(|_| (), free);

@@ -94,7 +94,7 @@ static void echo_sends_back_and_says_goodbye(void)
 
 static void *send_much(void *fd)
 {
-    enum { MESSAGES = 200, SIZE = 1 << 20 };
+    enum { MESSAGES = 100, SIZE = 1 << 20 };
     char *message = calloc(1, SIZE);
     int i;
 
@@ -107,10 +107,10 @@ static void *send_much(void *fd)
     return NULL;
 }
 
-/* 200 MiB and a queue of 64: a peer that does not read for a while fills it, and must miss nothing. */
+/* 100 MiB and a queue of 64: a peer that does not read for a while fills it, and must miss nothing. */
 static void echo_keeps_what_a_slow_peer_cannot_take_yet(void)
 {
-    enum { MESSAGES = 200, SIZE = 1 << 20 };
+    enum { MESSAGES = 100, SIZE = 1 << 20 };
     program_t program = begin("target/examples-c/echo", 1);
     char *message = malloc(SIZE + 1);
     int i, number, fd = open_at(program);
@@ -126,6 +126,28 @@ static void echo_keeps_what_a_slow_peer_cannot_take_yet(void)
         CHECK_EQ(len, SIZE);
         CHECK_EQ(number, i);
     }
+    free(message);
+    close(fd);
+    end(program, SIGINT);
+}
+
+/* 300 MiB to a peer that reads nothing before it has sent all: more than is kept for it. */
+static void echo_closes_who_would_take_all_memory(void)
+{
+    enum { MESSAGES = 300, SIZE = 1 << 20 };
+    program_t program = begin("target/examples-c/echo", 1);
+    char *message = calloc(1, SIZE + 1);
+    int i, opcode = 0, fd = open_at(program);
+    size_t len = 0;
+
+    CHECK(message != NULL);
+    for (i = 0; i < MESSAGES && ws_send(fd, WS_BINARY, message, SIZE) == 0; i++)
+        ;
+    for (i = 0; i < MESSAGES && (opcode = ws_receive(fd, message, SIZE + 1, &len)) == WS_BINARY; i++)
+        ;
+    CHECK_EQ(opcode, WS_CLOSE);
+    CHECK_EQ((unsigned char)message[0] << 8 | (unsigned char)message[1], 1013);
+    CHECK(i >= 64);
     free(message);
     close(fd);
     end(program, SIGINT);
@@ -185,8 +207,10 @@ static void what_is_typed_is_said_to_everyone(void)
     size_t len;
 
     CHECK_EQ(ws_receive(fd, line, sizeof line, &len), WS_TEXT);
-    CHECK_EQ(write(program.input, "We close at six.\n", 17), 17);
+    CHECK_EQ(write(program.input, "We close at six.\nOr at sev", 26), 26);
     CHECK(ws_receives(fd, WS_TEXT, "We close at six."));
+    CHECK_EQ(write(program.input, "en.\n", 4), 4);
+    CHECK(ws_receives(fd, WS_TEXT, "Or at seven."));
     close(program.input); /* the end of what is typed is not the end of the chat */
     program.input = -1;
     again = open_at(program);
@@ -246,6 +270,7 @@ int main(void)
     static const test_t tests[] = {
         TEST(echo_sends_back_and_says_goodbye),
         TEST(echo_keeps_what_a_slow_peer_cannot_take_yet),
+        TEST(echo_closes_who_would_take_all_memory),
         TEST(the_chat),
         TEST(the_chat_in_epoll),
         TEST(the_chat_in_libuv),

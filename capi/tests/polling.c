@@ -100,6 +100,31 @@ static void a_wakeup_before_the_poll_counts(void)
     wsengine_free(server);
 }
 
+/* As with a library whose every call wakes the loop. */
+static void wakeups_without_a_pause_keep_no_event_away(void)
+{
+    wsengine_event_t event;
+    uint64_t conn;
+    int fd, i, n, taken = 0;
+
+    server = start(NULL);
+    fd = open_to(server, &conn);
+    for (i = 0; i < 10; i++)
+        CHECK_EQ(ws_send_text(fd, "hello"), 0);
+    CHECK_EQ(ws_send(fd, WS_PING, "", 0), 0);
+    CHECK(ws_receives(fd, WS_PONG, "")); /* now all are there */
+    for (i = 0; i < 40; i++) {
+        wsengine_wakeup(server);
+        n = wsengine_poll_event(server, &event, WAIT_MS);
+        CHECK(n == 0 || n == 1);
+        CHECK_EQ(event.type, n == 1 ? WSENGINE_EVENT_MESSAGE : WSENGINE_EVENT_NONE);
+        taken += n;
+    }
+    CHECK_EQ(taken, 10);
+    close(fd);
+    wsengine_free(server);
+}
+
 static void *wake_after_a_while(void *unused)
 {
     sleep_ms(30);
@@ -330,6 +355,7 @@ int main(void)
         TEST(a_batch_is_as_large_as_wanted),
         TEST(events_stay_until_the_next_poll),
         TEST(a_wakeup_before_the_poll_counts),
+        TEST(wakeups_without_a_pause_keep_no_event_away),
         TEST(a_wakeup_from_another_thread_ends_the_wait),
         TEST(a_wakeup_in_a_signal_handler_is_safe),
         TEST(a_signal_handler_ends_the_wait),

@@ -40,6 +40,9 @@ mod encoding;
 mod error;
 mod event;
 mod files;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod http;
 mod hub;

@@ -4,6 +4,7 @@
 
 use crate::sys::fork;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Once, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -21,26 +22,47 @@ static INSTALL: Once = Once::new();
 /// Level and sink of one process. A forked child has its own: a thread of its parent may have been logging when it was
 /// forked, and that lock is never let go.
 struct Log {
-    state: RwLock<State>,
+    /// An index into [`LEVELS`]. Beside the lock, so that nobody who sets it waits for a sink.
+    level: AtomicUsize,
+    has_sink: AtomicBool,
+    sink: RwLock<Option<Sink>>,
     of_child: OnceLock<Box<Log>>,
 }
 
-struct State {
-    level: LevelFilter,
-    sink: Option<Sink>,
-}
+/// What [`LevelFilter`] does not say in numbers.
+const LEVELS: [LevelFilter; 6] = [
+    LevelFilter::OFF,
+    LevelFilter::ERROR,
+    LevelFilter::WARN,
+    LevelFilter::INFO,
+    LevelFilter::DEBUG,
+    LevelFilter::TRACE,
+];
+const WARN: usize = 2;
 
 impl Log {
     const fn new() -> Self {
-        Log { state: RwLock::new(State { level: LevelFilter::WARN, sink: None }), of_child: OnceLock::new() }
+        Log {
+            level: AtomicUsize::new(WARN),
+            has_sink: AtomicBool::new(false),
+            sink: RwLock::new(None),
+            of_child: OnceLock::new(),
+        }
     }
 
     fn of_this_process() -> &'static Log {
         (0..fork::generation()).fold(&FIRST, |log, _| log.of_child.get_or_init(|| Box::new(Log::new())))
     }
 
-    fn read() -> RwLockReadGuard<'static, State> {
-        Log::of_this_process().state.read().unwrap_or_else(PoisonError::into_inner)
+    /// How much is logged; nothing where nobody listens.
+    fn level() -> LevelFilter {
+        let log = Log::of_this_process();
+        let level = LEVELS.get(log.level.load(Ordering::Relaxed)).copied();
+        level.filter(|_| log.has_sink.load(Ordering::Relaxed)).unwrap_or(LevelFilter::OFF)
+    }
+
+    fn sink() -> RwLockReadGuard<'static, Option<Sink>> {
+        Log::of_this_process().sink.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,12 +72,17 @@ pub fn set_sink(sink: Option<Sink>) {
         // An error means that the program has a subscriber of its own.
         let _ = tracing::subscriber::set_global_default(Lines);
     });
-    change(|log| log.sink = sink);
+    let log = Log::of_this_process();
+    log.has_sink.store(sink.is_some(), Ordering::Relaxed);
+    *log.sink.write().unwrap_or_else(PoisonError::into_inner) = sink;
+    tracing::callsite::rebuild_interest_cache();
 }
 
 /// Sets how much is logged: the option `log_level` of the server that was started last, or what the host says.
 pub fn set_level(level: LevelFilter) {
-    change(|log| log.level = level);
+    let index = LEVELS.iter().position(|known| *known == level).unwrap_or(WARN);
+    Log::of_this_process().level.store(index, Ordering::Relaxed);
+    tracing::callsite::rebuild_interest_cache();
 }
 
 /// Runs `quick` while no thread forks: for sinks that call what takes a lock of the C library, such as localtime_r(3). A
@@ -63,11 +90,6 @@ pub fn set_level(level: LevelFilter) {
 pub fn between_forks<T>(quick: impl FnOnce() -> T) -> T {
     let _gate = fork::gate();
     quick()
-}
-
-fn change(change: impl FnOnce(&mut State)) {
-    change(&mut Log::of_this_process().state.write().unwrap_or_else(PoisonError::into_inner));
-    tracing::callsite::rebuild_interest_cache();
 }
 
 /// The lines of this crate, as a subscriber.
@@ -80,24 +102,19 @@ impl Subscriber for Lines {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let log = Log::read();
-        metadata.is_event()
-            && metadata.target().starts_with("wsengine")
-            && log.sink.is_some()
-            && *metadata.level() <= log.level
+        metadata.is_event() && metadata.target().starts_with("wsengine") && *metadata.level() <= Log::level()
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        let log = Log::read();
-        if let Some(sink) = &log.sink {
+        if let Some(sink) = &*Log::sink() {
             sink(*event.metadata().level(), &line.0);
         }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(Log::read().level)
+        Some(Log::level())
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

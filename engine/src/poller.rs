@@ -38,6 +38,8 @@ pub(crate) struct PollState {
     /// The link to look at first, so that none is starved.
     turn: usize,
     stopped: Stopped,
+    /// The last answer was [`Wait::Woken`]: now events come first, or wake-ups without a pause would keep them away.
+    was_woken: bool,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -119,9 +121,21 @@ impl Poller<'_> {
 
     /// What can be said without waiting.
     fn ready(&mut self) -> Option<Wait> {
-        if self.shared.wake.take_interrupt() {
+        let wake = &self.shared.wake;
+        if !self.state.was_woken && wake.take_interrupt() {
+            self.state.was_woken = true;
             return Some(Wait::Woken);
         }
+        self.state.was_woken = false;
+        let found = self.find();
+        if found.is_none() && self.shared.wake.take_interrupt() {
+            return Some(Wait::Woken);
+        }
+        found
+    }
+
+    /// Events that are there, or the end.
+    fn find(&mut self) -> Option<Wait> {
         if self.state.position < self.state.batch.len() || self.state.stopped == Stopped::Due {
             return Some(Wait::Events);
         }

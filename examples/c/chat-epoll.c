@@ -40,17 +40,26 @@ static void handle(const wsengine_event_t *event)
     say(line);
 }
 
-/* Returns 0 at the end of the input. */
+/* Says each line that has been typed. Returns 0 at the end of the input. */
 static int read_typed(void)
 {
-    char line[1000];
-    ssize_t len = read(STDIN_FILENO, line, sizeof line - 1);
+    static char typed[1000];
+    static size_t len;
+    ssize_t n = read(STDIN_FILENO, typed + len, sizeof typed - 1 - len);
+    char *line = typed, *end;
 
-    if (len <= 0)
+    if (n <= 0)
         return 0;
-    line[len] = '\0';
-    line[strcspn(line, "\r\n")] = '\0';
-    say(line);
+    len += (size_t)n;
+    typed[len] = '\0';
+    for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        *end = '\0';
+        say(line);
+    }
+    len -= (size_t)(line - typed);
+    memmove(typed, line, len);
+    if (len == sizeof typed - 1)
+        len = 0; /* nobody types such a line */
     return 1;
 }
 

@@ -2,21 +2,28 @@
  *
  * A peer may send faster than it reads. When its send queue is full, wsengine_send() says WSENGINE_ERR_WOULD_BLOCK;
  * the message is kept here and sent after WSENGINE_EVENT_DRAIN, so nothing is lost. A peer that reads nothing at all
- * is cut by the server itself after the option write_stall_ms. */
+ * is cut by the server itself after the option write_stall_ms; one that reads too little is closed here when
+ * MOST_KEPT bytes are kept for it. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wsengine.h>
 
-/* A message that waits, behind those of the same connection that came before it. */
+enum { MOST_KEPT = 64 << 20 };
+
 typedef struct waiting {
     struct waiting *next;
-    uint64_t conn;
     size_t len;
     int kind;
     unsigned char data[];
 } waiting;
+
+/* The messages that wait for a connection; hangs on its first, and goes with its last event. */
+typedef struct {
+    waiting *first, **last;
+    size_t bytes;
+} queue;
 
 static const char *const options[][2] = {
     { "max_message_bytes", "16777216" },
@@ -28,7 +35,6 @@ static const char *const options[][2] = {
 
 static wsengine_t *server;
 static volatile sig_atomic_t quit;
-static waiting *first, **last = &first;
 
 static void on_signal(int sig)
 {
@@ -37,63 +43,73 @@ static void on_signal(int sig)
     wsengine_wakeup(server);
 }
 
-static void keep(const wsengine_event_t *event)
+static void keep(queue *kept, const wsengine_event_t *event)
 {
-    waiting *message = malloc(sizeof *message + event->len);
+    waiting *message = kept->bytes + event->len <= MOST_KEPT ? malloc(sizeof *message + event->len) : NULL;
 
-    if (message == NULL) {
-        fprintf(stderr, "echo: out of memory\n");
-        exit(1);
+    if (message == NULL) { /* once: nothing comes after a close but its event */
+        wsengine_close(server, event->conn, 1013, "you read too slowly");
+        return;
     }
     message->next = NULL;
-    message->conn = event->conn;
     message->len = event->len;
     message->kind = event->kind;
     memcpy(message->data, event->data, event->len);
-    *last = message;
-    last = &message->next;
+    *kept->last = message;
+    kept->last = &message->next;
+    kept->bytes += event->len;
 }
 
-static int keeps_some_of(uint64_t conn)
+static void forget_first(queue *kept)
+{
+    waiting *message = kept->first;
+
+    kept->bytes -= message->len;
+    kept->first = message->next;
+    if (kept->first == NULL)
+        kept->last = &kept->first;
+    free(message);
+}
+
+/* Sends what waits for a connection until its queue is full again. */
+static void send_kept(queue *kept, uint64_t conn)
 {
     const waiting *message;
 
-    for (message = first; message != NULL; message = message->next)
-        if (message->conn == conn)
-            return 1;
-    return 0;
-}
-
-/* Sends what waits for a connection until its queue is full again, or forgets it when the connection is gone. */
-static void send_kept(uint64_t conn)
-{
-    waiting **at = &first, *message;
-
-    while ((message = *at) != NULL) {
-        if (message->conn != conn) {
-            at = &message->next;
-            continue;
-        }
+    while ((message = kept->first) != NULL) {
         if (wsengine_send(server, conn, message->kind, message->data, message->len) == WSENGINE_ERR_WOULD_BLOCK)
             return;
-        *at = message->next;
-        if (message->next == NULL)
-            last = at;
-        free(message);
+        forget_first(kept);
     }
 }
 
 static void handle(const wsengine_event_t *event)
 {
+    queue *kept = event->user_data != NULL ? *event->user_data : NULL;
+
     switch (event->type) {
+    case WSENGINE_EVENT_OPEN:
+        kept = calloc(1, sizeof *kept);
+        if (kept == NULL) {
+            wsengine_close(server, event->conn, 1013, "no memory");
+            break;
+        }
+        kept->last = &kept->first;
+        *event->user_data = kept;
+        break;
     case WSENGINE_EVENT_MESSAGE:
-        if (keeps_some_of(event->conn) || wsengine_send(server, event->conn, event->kind, event->data,
-                                                        event->len) == WSENGINE_ERR_WOULD_BLOCK)
-            keep(event);
+        if (kept != NULL && (kept->first != NULL || wsengine_send(server, event->conn, event->kind, event->data,
+                                                                  event->len) == WSENGINE_ERR_WOULD_BLOCK))
+            keep(kept, event);
         break;
     case WSENGINE_EVENT_DRAIN:
+        if (kept != NULL)
+            send_kept(kept, event->conn);
+        break;
     case WSENGINE_EVENT_CLOSE:
-        send_kept(event->conn);
+        while (kept != NULL && kept->first != NULL)
+            forget_first(kept);
+        free(kept);
         break;
     default: /* types of later versions */
         break;

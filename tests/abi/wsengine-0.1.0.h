@@ -73,7 +73,7 @@ typedef enum wsengine_error {
      */
     WSENGINE_ERR_INVALID = -1,
     /**
-     * Out of memory, descriptors or threads.
+     * Out of descriptors or threads, or of the system's memory for them. When malloc() itself fails the process ends.
      */
     WSENGINE_ERR_NOMEM = -2,
     /**
@@ -141,12 +141,13 @@ typedef enum wsengine_kind {
  */
 typedef enum wsengine_event_type {
     /**
-     * No event; never delivered.
+     * No event: the type of the first one when a poll took none.
      */
     WSENGINE_EVENT_NONE = 0,
     /**
      * A client asks to connect; only with the option handshake_events. Answer with wsengine_accept() or
-     * wsengine_reject() before handshake_timeout_ms is over. data/len: request target, path and query.
+     * wsengine_reject() before handshake_timeout_ms is over. data/len: request target, path and query. OPEN has the same
+     * conn; after a rejection, or when the client leaves or the time is over, nothing follows.
      */
     WSENGINE_EVENT_HANDSHAKE = 1,
     /**
@@ -221,7 +222,8 @@ typedef struct wsengine_t wsengine_t;
 
 /**
  * Takes a log line without a line end; level: 1 error, 2 warning, 3 info, 4 debug, 5 trace. Called from any thread,
- * also from several at once, and maybe in the middle of a wsengine function; must return soon. Functions of wsengine
+ * also from several at once, and maybe in the middle of a wsengine function; must return soon, and normally: neither by
+ * longjmp() nor by an exception. Functions of wsengine
  * that it calls do nothing and answer WSENGINE_ERR_BUSY or NULL, but for wsengine_wakeup() and those that only give a
  * text or a version. line is gone when it returns.
  */
@@ -434,7 +436,7 @@ void wsengine_config_free(wsengine_config_t *config);
 /**
  * Sends the log lines of all servers of the process to function, with user_data as it is; NULL ends that, and it
  * is how it begins. The option log_level of the server started last says how much is logged. When it returns, the
- * function set before is not called any more; so it waits for one that is running.
+ * function set before is not called any more; so it waits for one that is running. A forked child sets its own.
  */
 int wsengine_set_log(wsengine_log_fn function, void *user_data);
 
@@ -447,7 +449,8 @@ const wsengine_option_info_t *wsengine_option_info(size_t index);
  * Starts a server on threads of its own and returns once it listens; *out is the new server. config stays yours.
  * On failure *out is NULL and nothing is left running; wsengine_last_error() names the option, the address or what the
  * system lacks. WSENGINE_ERR_INVALID: options that do not go together, or a file that cannot be used; WSENGINE_ERR_IO: an
- * address that cannot be had; WSENGINE_ERR_NOMEM. Call it after daemon() or fork(), never before.
+ * address that cannot be had; WSENGINE_ERR_NOMEM. Two things are of the whole process, also when it fails: the soft limit
+ * of open files, and how much is logged (option log_level). Call it after daemon() or fork(), never before.
  */
 WSENGINE_MUST_USE
 int wsengine_start(const wsengine_config_t *config,
@@ -481,8 +484,9 @@ int wsengine_stop(wsengine_t *server, int timeout_ms);
 /**
  * Cuts what is still connected, waits for the server's threads to end (milliseconds) and frees everything, also
  * what polled events point to. Needs no wsengine_stop() before; without it nobody gets a CLOSE event any more. NULL is
- * allowed. Calls of other threads that are under way are waited for: a poll returns 0 at once. Calls that come later are
- * a mistake; they answer WSENGINE_ERR_STOPPED as long as fewer than 1,024 other servers were freed meanwhile.
+ * allowed. Calls of other threads that are under way are waited for: a poll returns 0 at once. But whoever polls must have
+ * done with its events: stop the server and poll to STOPPED, or join that thread, before. Calls that come later are a
+ * mistake; they answer WSENGINE_ERR_STOPPED as long as fewer than 1,024 other servers were freed meanwhile.
  */
 void wsengine_free(wsengine_t *server);
 
@@ -494,7 +498,7 @@ int wsengine_poll_event(wsengine_t *server, wsengine_event_t *event, int timeout
 /**
  * Takes up to max events and waits up to timeout_ms for the first one (0: not at all, -1: without limit).
  * Returns how many it took, which may be less than wait; 0 after timeout_ms, after wsengine_wakeup() or when a signal
- * handler ran meanwhile.
+ * handler ran meanwhile. When it takes none, the type of the first is WSENGINE_EVENT_NONE.
  * WSENGINE_ERR_STOPPED: WSENGINE_EVENT_STOPPED was taken before; WSENGINE_ERR_BUSY: another thread polls.
  * What the events polled before point to is gone after it, however it ends but with WSENGINE_ERR_BUSY.
  */
@@ -509,8 +513,8 @@ int wsengine_poll_events(wsengine_t *server, wsengine_event_t *events, size_t ma
 int wsengine_event_fd(const wsengine_t *server);
 
 /**
- * Makes the poll that waits now, or else the next one, return 0. Any thread; async-signal-safe; also allowed in a log
- * function. It leaves wsengine_last_error() alone.
+ * Makes the poll that waits now, or else the next one, return 0; but after one that did so, events that wait come first.
+ * Any thread; async-signal-safe; also allowed in a log function. It leaves wsengine_last_error() alone.
  */
 int wsengine_wakeup(const wsengine_t *server);
 

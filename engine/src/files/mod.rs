@@ -6,6 +6,9 @@ mod open;
 mod path;
 mod range;
 
+#[cfg(fuzzing)]
+pub(crate) use path::canonical;
+
 use crate::response::{Body, Response, refused};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header, request};

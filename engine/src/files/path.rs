@@ -11,7 +11,7 @@ const WELL_KNOWN: &str = ".well-known";
 /// Path and query with single slashes and in printable ASCII, so that a redirect to it stays on this server:
 /// a browser takes `//name/` for another host's root. None if a segment is hidden (`.git`, `..`), is no
 /// UTF-8, or holds what no name of a page needs: slashes and backslashes in disguise, control characters.
-pub(super) fn canonical(uri: &Uri) -> Option<Uri> {
+pub(crate) fn canonical(uri: &Uri) -> Option<Uri> {
     let mut canonical = String::with_capacity(uri.path().len());
     for segment in uri.path().split('/').filter(|segment| !segment.is_empty()) {
         let name = percent_decode_str(segment).decode_utf8().ok()?;
