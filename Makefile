@@ -100,6 +100,11 @@ tsan: ## the same with the thread sanitizer
 	@scripts/setup.sh test
 	@tests/run.py c-tsan
 
+.PHONY: hostile
+hostile: build ## a hundred good clients beside hostile ones; S=10 seconds of each attack, ATTACKS="storm garbage"
+	@scripts/setup.sh test
+	@tests/hostile/run.py --seconds $(or $(S),10) $(ATTACKS)
+
 .PHONY: fuzz
 fuzz: ## run the fuzz targets, each for T seconds (60); TARGETS="head frames" for some of them
 	@scripts/setup.sh fuzz

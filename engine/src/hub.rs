@@ -16,6 +16,7 @@ use crate::topics::Members;
 use crate::undecided::Decision;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -81,6 +82,8 @@ pub(crate) struct Hub {
     polls: u32,
     /// Bytes read or inflated since the last look into the mailbox.
     read_since_look: usize,
+    /// Turns of connections that left something unread.
+    full_turns: u32,
     handshakes: HashMap<u64, AbortHandle>,
     handshake_serial: u64,
     handshakes_since_trim: u32,
@@ -119,6 +122,7 @@ impl Hub {
             unannounced: 0,
             polls: 0,
             read_since_look: 0,
+            full_turns: 0,
             handshakes: HashMap::new(),
             handshake_serial: 0,
             handshakes_since_trim: 0,
@@ -302,6 +306,17 @@ impl Hub {
             self.run_commands();
             self.notify();
         }
+    }
+
+    /// Counts a turn of a connection that left something unread.
+    pub(crate) fn next_full_turn(&mut self) -> NonZeroU32 {
+        self.full_turns = self.full_turns.wrapping_add(1);
+        NonZeroU32::new(self.full_turns).unwrap_or(NonZeroU32::MAX)
+    }
+
+    /// How many there have been since that one.
+    pub(crate) fn full_turns_since(&self, last: NonZeroU32) -> u32 {
+        self.full_turns.wrapping_sub(last.get())
     }
 
     /// A task has read so many bytes, or inflated them.

@@ -62,6 +62,9 @@ pub(crate) struct Rate {
     /// Messages per second over all connections together
     #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
     pub(crate) rate: usize,
+    /// Sleep a little while there is nothing to do, and leave the CPU to others; latencies are some 100 us longer
+    #[arg(long)]
+    pub(crate) share: bool,
     #[command(flatten)]
     pub(crate) message: Message,
     #[arg(long, default_value = "2", value_parser = seconds)]

@@ -1,7 +1,7 @@
 //! A fixed rate, and each latency measured from the time the message was due, not from when it could be
 //! sent: a server that stalls for a second is late for a whole second's messages, and all of them count.
 //!
-//! The loop spins instead of sleeping: a timer would be late by tens of microseconds.
+//! The loop spins instead of sleeping: a timer would be late by tens of microseconds. With `--share` it does sleep.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,6 +15,8 @@ use crate::meter::{Meter, Tick};
 use crate::report::{Report, Value};
 use crate::sys::Epoll;
 
+/// A sleep with `--share`.
+const NAP: Duration = Duration::from_micros(50);
 /// How long the last replies may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -69,6 +71,9 @@ pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
             }
         }
         epoll.wait(&mut ready, Duration::ZERO)?;
+        if options.share && ready.is_empty() {
+            std::thread::sleep(NAP);
+        }
         for &index in &ready {
             let connection = &mut connections[index];
             connection.client.flush(&exchange)?;

@@ -125,12 +125,13 @@ impl Conn {
     }
 
     /// Reads and forgets until the peer has closed as well.
-    pub(super) fn linger(&mut self, hub: &mut Hub, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn linger(&mut self, hub: &mut Hub, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
         let mut buffer = std::mem::take(&mut hub.read_buffer);
         let mut into = ReadBuf::new(&mut buffer);
         let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut into);
         let filled = into.filled().len();
         hub.read_buffer = buffer;
+        *left = left.saturating_sub(filled);
         if let Phase::Lingering { until, read } = self.phase
             && outcome.is_ready()
         {

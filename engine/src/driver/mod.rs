@@ -20,6 +20,7 @@ use crate::mailbox::Waiting;
 use crate::stream::Stream;
 use crate::timers::Tick;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
 use std::sync::MutexGuard;
 use std::task::{Context, Poll, Waker};
@@ -32,6 +33,11 @@ use wsengine_proto::{Connection, Kind, Limits, Payload, Protocol, Sink, State};
 /// Reads in a row before other connections have their turn, and bytes after which there is no further one.
 const READS_PER_TURN: usize = 4;
 const BYTES_PER_TURN: usize = 128 * 1024;
+/// What all connections that always have more may read together before each has had its turn; a hundred of them would
+/// otherwise keep the others waiting for 12 MiB.
+const BYTES_PER_ROUND: usize = 512 * 1024;
+/// But each reads so much in its turn.
+const LEAST_BYTES_PER_TURN: usize = 16 * 1024;
 /// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
 /// most so much that it cannot deliver.
 const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
@@ -108,6 +114,8 @@ pub(crate) struct Conn {
     dropped: u64,
     /// When the outbox last moved.
     progress: Duration,
+    /// Number of its last turn that left something unread, of all such turns of the thread; None: it left nothing.
+    full_turn: Option<NonZeroU32>,
     /// Where it is entered in the timers.
     entry: Option<Tick>,
     waker: Option<Waker>,
@@ -165,6 +173,7 @@ impl Conn {
             drain_wanted: false,
             dropped: 0,
             progress: now,
+            full_turn: None,
             entry: None,
             waker: None,
             chain: Chain::EMPTY,
@@ -181,7 +190,7 @@ impl Conn {
             let mut early = std::mem::take(&mut self.leftover);
             self.receive(hub, &mut early);
         }
-        let mut left = BYTES_PER_TURN;
+        let mut left = self.bytes_of_turn(hub);
         for _ in 0..READS_PER_TURN {
             self.notice_end(hub);
             let step = match self.phase {
@@ -190,7 +199,8 @@ impl Conn {
                 Phase::Live => self.read(hub, cx, &mut left),
                 Phase::Holding { .. } => Poll::Pending,
                 Phase::Flushing { .. } => self.shut(hub, cx),
-                Phase::Lingering { .. } => self.linger(hub, cx),
+                Phase::Lingering { .. } if left == 0 => break,
+                Phase::Lingering { .. } => self.linger(hub, cx, &mut left),
                 Phase::Over => {
                     self.outbox.queue = Default::default();
                     self.publish(hub);
@@ -200,12 +210,19 @@ impl Conn {
             if step.is_pending() {
                 // What was just read may have been answered, and the answer refused by the socket.
                 self.flush(hub, cx);
+                self.full_turn = None;
                 return Poll::Pending;
             }
         }
+        self.full_turn = Some(hub.next_full_turn());
         // Not at once: a task that wakes itself would keep the runtime from looking at the other sockets.
         let _ = pin!(tokio::task::yield_now()).poll(cx);
         Poll::Pending
+    }
+
+    /// The more connections have had full turns since its last one, the less it reads.
+    fn bytes_of_turn(&self, hub: &Hub) -> usize {
+        self.full_turn.map_or(BYTES_PER_TURN, |last| share_of_round(hub.full_turns_since(last)))
     }
 
     /// One read into the buffer that all connections of the thread share.
@@ -213,6 +230,8 @@ impl Conn {
         let mut buffer = std::mem::take(&mut hub.read_buffer);
         let window = if hub.is_paused() { READ_BYTES_WHEN_FULL } else { buffer.len() };
         let window = if self.inflates() { window.min(READ_BYTES_TO_INFLATE) } else { window };
+        let window =
+            if *left < BYTES_PER_TURN { window.min((*left).max(LEAST_BYTES_PER_TURN)) } else { window };
         let mut read = ReadBuf::new(buffer.get_mut(..window).unwrap_or_default());
         let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut read);
         match &outcome {
@@ -356,6 +375,11 @@ impl Conn {
     }
 }
 
+/// What a connection reads in its turn when so many others have more than they could read, too.
+fn share_of_round(others: u32) -> usize {
+    (BYTES_PER_ROUND / (others as usize + 1)).clamp(LEAST_BYTES_PER_TURN, BYTES_PER_TURN)
+}
+
 /// Brings the messages of one read to the inbox under one lock.
 struct Delivery<'a> {
     inbox: &'a Inbox,
@@ -390,6 +414,13 @@ pub(crate) mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::time::Duration;
+
+    #[test]
+    fn the_more_have_much_to_say_the_less_each_says_at_once() {
+        assert_eq!([0, 3].map(super::share_of_round), [super::BYTES_PER_TURN; 2]);
+        assert_eq!(super::share_of_round(15), 32 * 1024);
+        assert_eq!([31, 1_000, u32::MAX].map(super::share_of_round), [super::LEAST_BYTES_PER_TURN; 3]);
+    }
 
     /// An unmasked frame of a reserved opcode: what no test but the one below sends.
     const PANIC: &[u8] = b"\x8fpanic in a test";

@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""What hostile peers do, one program each: attacks.py NAME PORT TLS_PORT SECONDS. It says what it has done.
+
+They are as many and as fast as one processor allows, for so long, and never wait for the server: what it refuses,
+closes or does not take is opened or sent anew.
+"""
+
+import os
+import random
+import selectors
+import socket
+import struct
+import sys
+import time
+import zlib
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+)
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+
+
+def frame(opcode, payload=b"", fin=True, compressed=False, declared=None):
+    """With a mask of zeros, which is one. `declared`: a length that is not that of the payload."""
+    length = len(payload) if declared is None else declared
+    first = (0x80 if fin else 0) | (0x40 if compressed else 0) | opcode
+    if length < 126:
+        head = struct.pack("!BB", first, 0x80 | length)
+    elif length < 1 << 16:
+        head = struct.pack("!BBH", first, 0x80 | 126, length)
+    else:
+        head = struct.pack("!BBQ", first, 0x80 | 127, length)
+    return head + bytes(4) + payload
+
+
+def bomb(size):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (packer.compress(bytes(size)) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+class Peers:
+    """Sockets that send what a generator gives, each its own, and are opened anew when they have ended."""
+
+    def __init__(self, port, count, script, reads=True, pause=0.0):
+        self.address = ("127.0.0.1", port)
+        self.script = script
+        self.reads = reads
+        self.pause = pause
+        self.opened = self.ended = self.sent = 0
+        self.selector = selectors.DefaultSelector()
+        self.waiting = []
+        for _ in range(count):
+            self.open()
+
+    def open(self):
+        peer = socket.socket()
+        peer.setblocking(False)
+        peer.connect_ex(self.address)
+        self.opened += 1
+        events = selectors.EVENT_WRITE | (selectors.EVENT_READ if self.reads else 0)
+        self.selector.register(peer, events, [self.script(), b""])
+
+    def end(self, peer):
+        self.selector.unregister(peer)
+        peer.close()
+        self.ended += 1
+        self.open()
+
+    def run(self, seconds):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for key, events in self.selector.select(0.05):
+                try:
+                    self.serve(key.fileobj, key.data, events)
+                except (OSError, StopIteration):
+                    self.end(key.fileobj)
+            if self.pause:
+                time.sleep(self.pause)
+        return f"{self.opened} connections, {self.ended} ended, {self.sent} bytes"
+
+    def serve(self, peer, state, events):
+        if events & selectors.EVENT_READ and not peer.recv(1 << 16):
+            raise StopIteration
+        if events & selectors.EVENT_WRITE:
+            state[1] = state[1] or next(state[0])
+            taken = peer.send(state[1])
+            self.sent += taken
+            state[1] = state[1][taken:]
+
+
+def repeat(first, chunk):
+    """After what opens the connection the same for ever."""
+
+    def script():
+        yield first
+        while True:
+            yield chunk
+
+    return script
+
+
+def once(*chunks):
+    """Says it and hangs up."""
+    return lambda: iter(chunks)
+
+
+def slow_heads(port, _, seconds):
+    def script():
+        for byte in HANDSHAKE * 1000:
+            yield bytes([byte])
+
+    return Peers(port, 1000, script, pause=0.5).run(seconds)
+
+
+def frames_by_bytes(port, _, seconds):
+    def script():
+        yield HANDSHAKE
+        while True:
+            for byte in frame(TEXT, b"x" * 100):
+                yield bytes([byte])
+
+    return Peers(port, 100, script).run(seconds)
+
+
+def declared_lengths(port, _, seconds):
+    lengths = (1 << 62, 1 << 40, (1 << 63) - 1, 1 << 18)
+    return Peers(port, 100, lambda: iter([HANDSHAKE + frame(BINARY, b"x", declared=random.choice(lengths))] * 50)).run(
+        seconds
+    )
+
+
+def bombs(port, _, seconds):
+    return Peers(port, 20, repeat(HANDSHAKE, frame(BINARY, bomb(64 << 20), compressed=True))).run(seconds)
+
+
+def bombs_within_the_limit(port, _, seconds):
+    return Peers(port, 8, repeat(HANDSHAKE, frame(BINARY, bomb(200_000), compressed=True)), reads=False).run(seconds)
+
+
+def endless_fragments(port, _, seconds):
+    return Peers(port, 50, repeat(HANDSHAKE + frame(TEXT, b"a", fin=False), frame(CONTINUATION, b"a", fin=False))).run(
+        seconds
+    )
+
+
+def empty_fragments(port, _, seconds):
+    many = frame(CONTINUATION, b"", fin=False) * 200
+    return Peers(port, 50, repeat(HANDSHAKE + frame(TEXT, b"", fin=False), many)).run(seconds)
+
+
+def ping_flood(port, _, seconds):
+    return Peers(port, 50, repeat(HANDSHAKE, frame(PING, b"x" * 125) * 50)).run(seconds)
+
+
+def message_flood(port, _, seconds):
+    """Of sound messages, whose echoes are read."""
+    return Peers(port, 20, repeat(HANDSHAKE, frame(TEXT, b"x" * 64) * 100)).run(seconds)
+
+
+def never_readers(port, _, seconds):
+    return Peers(port, 100, repeat(HANDSHAKE, frame(BINARY, b"x" * 60_000)), reads=False).run(seconds)
+
+
+def half_open(port, _, seconds):
+    """Half of them say nothing any more, the others are cut by RST in the middle of a message."""
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+    for peer in idle:
+        peer.sendall(HANDSHAKE)
+        peer.shutdown(socket.SHUT_WR)
+    done, deadline = 0, time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.create_connection(("127.0.0.1", port)) as peer:
+            peer.sendall(HANDSHAKE + frame(BINARY, b"x" * 500, declared=1000))
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            done += 1
+    return f"{len(idle)} half closed, {done} reset"
+
+
+def storm(port, _, seconds):
+    return Peers(port, 200, once(HANDSHAKE, frame(CLOSE, b"\x03\xe8"))).run(seconds)
+
+
+def empty_connections(port, _, seconds):
+    return Peers(port, 200, once()).run(seconds)
+
+
+def garbage(port, _, seconds):
+    return Peers(port, 100, lambda: iter([os.urandom(random.randrange(1, 3000)) for _ in range(3)])).run(seconds)
+
+
+def garbage_frames(port, _, seconds):
+    return Peers(port, 100, lambda: iter([HANDSHAKE, os.urandom(random.randrange(1, 3000))])).run(seconds)
+
+
+def header_flood(port, _, seconds):
+    many = b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(5000))
+    long = b"GET / HTTP/1.1\r\nX: " + b"y" * 60_000
+    return Peers(port, 100, lambda: iter([random.choice((many, long))])).run(seconds)
+
+
+def pipelined(port, _, seconds):
+    return Peers(port, 50, once(HANDSHAKE + frame(TEXT, b"hello") * 500, frame(CLOSE))).run(seconds)
+
+
+def old_http(port, _, seconds):
+    return Peers(port, 100, once(HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0"), b"GET / HTTP/0.9\r\n\r\n")).run(seconds)
+
+
+def smuggling(port, _, seconds):
+    body = b"0\r\n\r\n" + HANDSHAKE
+    both = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n" % len(body) + body
+    twice = b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 300\r\n\r\nabc" + HANDSHAKE
+    upgrade = HANDSHAKE.replace(b"\r\n\r\n", b"\r\nContent-Length: 20\r\n\r\n") + frame(TEXT, b"hello")
+    return Peers(port, 100, lambda: iter([random.choice((both, twice, upgrade))])).run(seconds)
+
+
+def tls_garbage(port, tls_port, seconds):
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+    return Peers(
+        tls_port, 100, lambda: iter([random.choice((hello, b"\x16\x03\x01\xff\xff", HANDSHAKE)) + os.urandom(300)])
+    ).run(seconds)
+
+
+def slow_tls(port, tls_port, seconds):
+    def script():
+        for byte in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(1000):
+            yield bytes([byte])
+
+    return Peers(tls_port, 500, script, pause=0.3).run(seconds)
+
+
+ATTACKS = {
+    attack.__name__: attack
+    for attack in (
+        slow_heads,
+        frames_by_bytes,
+        declared_lengths,
+        bombs,
+        bombs_within_the_limit,
+        endless_fragments,
+        empty_fragments,
+        ping_flood,
+        message_flood,
+        never_readers,
+        half_open,
+        storm,
+        empty_connections,
+        garbage,
+        garbage_frames,
+        header_flood,
+        pipelined,
+        old_http,
+        smuggling,
+        tls_garbage,
+        slow_tls,
+    )
+}
+
+
+def nothing(_port, _tls_port, seconds):
+    """Takes the processor's time and nothing else: what the others are compared with."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pass
+    return "nothing"
+
+
+if __name__ == "__main__":
+    name, port, tls_port, seconds = sys.argv[1:]
+    os.nice(19)
+    print(ATTACKS.get(name, nothing)(int(port), int(tls_port), float(seconds)))

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""A hundred good clients beside hostile ones: run.py [--seconds S] [--check] [ATTACK...]
+
+For each attack of attacks.py a server runs it for so long, while wsload echoes 2,000 messages a second over 100
+connections, each latency from when the message was due. All of them must be answered, the server must stay below its
+caps of memory, and get rid of the attackers' descriptors when they have gone. How late the answers are is shown beside
+those of a server that nobody attacks; with --check more than twice as late (and more than 2 ms) is an error.
+
+The server has one processor, the good clients and the attacker share another, the attacker with the lowest priority.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = ROOT / "target/hostile/host"
+LIBRARY = ROOT / "target/release/libwsengine.so"
+WSLOAD = ROOT / "target/release/wsload"
+ATTACKS = Path(__file__).with_name("attacks.py")
+
+sys.path.insert(0, str(ATTACKS.parent))
+import attacks  # noqa: E402
+
+sys.path.insert(0, str(ROOT / "tests/interop"))
+from certificates import certificates  # noqa: E402
+
+OPTIONS = {
+    "io_threads": 1,
+    "max_message_bytes": 256 * 1024,
+    "max_fragments": 1024,
+    "max_control_frames_per_s": 50,
+    "send_queue_bytes": 256 * 1024,
+    "send_queue_messages": 4096,
+    "compression": "context_takeover",
+    "compression_threshold_bytes": 0,
+    "handshake_timeout_ms": 2000,
+    "write_stall_ms": 1000,
+}
+# 1,024 sockets that are no connections yet, 100 attackers with a message and a queue each, and twice that to grow.
+MOST_MEMORY = 256 << 20
+GONE_AFTER = 8.0
+BARELY = 2000  # microseconds
+
+
+class Server:
+    def __init__(self):
+        options = {
+            **OPTIONS,
+            "listen": "127.0.0.1:0,tls://127.0.0.1:0",
+            "tls_cert": certificates().server,
+            "tls_key": certificates().key,
+        }
+        command = [HOST, *(f"{name}={value}" for name, value in options.items())]
+        self.process = subprocess.Popen([*on_processor(0), *map(str, command)], stdout=subprocess.PIPE, text=True)
+        self.port, self.tls_port = (int(re.search(r":(\d+)$", self.process.stdout.readline())[1]) for _ in range(2))
+
+    def memory(self):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) << 10
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def end(self):
+        self.process.terminate()
+        status = self.process.wait(20)
+        self.process.stdout.close()
+        return status
+
+
+def build():
+    HOST.parent.mkdir(parents=True, exist_ok=True)
+    library = HOST.parent / "libwsengine.so.0"
+    library.unlink(missing_ok=True)
+    library.symlink_to(LIBRARY)
+    source = Path(__file__).with_name("host.c")
+    command = ["gcc", "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}", source, "-o", HOST]
+    subprocess.run([*map(str, command), str(library), "-Wl,-rpath,$ORIGIN"], check=True)
+
+
+def on_processor(number):
+    return ["taskset", "-c", str(sorted(os.sched_getaffinity(0))[number])]
+
+
+def start(server, attack, seconds):
+    command = [sys.executable, str(ATTACKS), attack, str(server.port), str(server.tls_port), str(seconds)]
+    return subprocess.Popen([*on_processor(-1), *command], stdout=subprocess.PIPE, text=True)
+
+
+def good_clients(server, seconds):
+    """The report of wsload; an error of it is a client that was hurt."""
+    processor = on_processor(-1)[-1]
+    command = [WSLOAD, "--json", "rate", f"127.0.0.1:{server.port}", "--connections=100", "--rate=2000", "--share"]
+    command += [f"--seconds={seconds}", f"--cpu={processor}"]
+    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=90)
+    return json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr.strip() or "wsload failed"}
+
+
+def measure(attack, seconds):
+    """What went wrong, as a list, and what was seen."""
+    server = Server()
+    before = server.descriptors()
+    attacker = start(server, attack, seconds + 1)
+    report = good_clients(server, seconds)
+    memory = server.memory()
+    did = attacker.communicate(timeout=60)[0].strip()
+    wrong = []
+    if "error" in report:
+        wrong.append(f"a good client was hurt: {report['error']}")
+    elif report["unanswered"]:
+        wrong.append(f"{report['unanswered']} messages of good clients without an answer")
+    if attacker.returncode != 0:
+        wrong.append("the attacker failed")
+    if memory > MOST_MEMORY:
+        wrong.append(f"{memory >> 20} MiB")
+    deadline = time.monotonic() + GONE_AFTER
+    while server.descriptors() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if server.descriptors() > before:
+        wrong.append(f"{server.descriptors() - before} descriptors are left")
+    if status := server.end():
+        wrong.append(f"the server ended with {status}")
+    return wrong, {"p99": report.get("p99_us", 0), "memory": memory, "did": did}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=f"of {', '.join(attacks.ATTACKS)}")
+    parser.add_argument("--seconds", type=float, default=2, help="of each attack (2)")
+    parser.add_argument("--check", action="store_true", help="answers that come too late are errors")
+    options = parser.parse_args()
+    if unknown := set(options.attacks) - set(attacks.ATTACKS):
+        parser.error(f"there is no {unknown.pop()}")
+    build()
+    failed = 0
+    calm = median(measure("nothing", options.seconds)[1]["p99"] for _ in range(3))
+    print(f"nobody attacks: p99 {calm:.0f} us")
+    for attack in options.attacks or attacks.ATTACKS:
+        wrong, seen = measure(attack, options.seconds)
+        late = seen["p99"] > max(2 * calm, BARELY)
+        if late and options.check:
+            # Once more, for the machine may have been busy with something else.
+            again, seen = measure(attack, options.seconds)
+            wrong += again
+            if seen["p99"] > max(2 * calm, BARELY):
+                wrong.append("the answers come too late")
+        failed += bool(wrong)
+        print(
+            f"{'FAILED' if wrong else 'ok'} {attack}: p99 {seen['p99']:.0f} us ({seen['p99'] / calm:.1f} x), "
+            f"{seen['memory'] >> 20} MiB; {seen['did']}{'; ' if wrong else ''}{', '.join(wrong)}",
+            flush=True,
+        )
+    total = len(options.attacks or attacks.ATTACKS)
+    print(f"hostile: {total - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
