@@ -70,7 +70,7 @@ def all_suites() -> dict[str, Suite]:
         "fuzz": Suite(["scripts/fuzz.sh", "10"], count_line, seconds=900),
         "abi": Suite([*unittest, "tests/abi"], count_unittest),
         "php": Suite(["php-ext/tests/run.sh"], count_php),
-        "hostile": Suite([sys.executable, "tests/hostile/run.py"], count_line),
+        "hostile": Suite([sys.executable, "tests/hostile/run.py", "--seconds", "1"], count_line),
         "install": Suite([*unittest, "tests/install"], count_unittest, seconds=600),
         "interfaces": Suite([*unittest, "tests/interfaces"], count_unittest),
         "endurance": Suite([sys.executable, "tests/endurance/run.py"], count_line),
