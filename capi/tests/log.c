@@ -61,12 +61,43 @@ static void after_its_end_the_function_is_not_called(void)
     CHECK_EQ(count, 0);
 }
 
+/* A hundred refused requests: their lines are few, and say how many are missing. */
+static void peers_cannot_flood_the_log(void)
+{
+    wsengine_t *server;
+    int i, refused = 0, missing = 0, seen = 0;
+    char head[500];
+
+    count = 0;
+    wsengine_set_log(keep, lines);
+    server = start("log_level", "info", NULL);
+    while (missing == 0) {
+        for (i = 0; i < 100; i++) {
+            int fd = ws_ask(wsengine_port(server), "/", "Sec-WebSocket-Key: twice\r\n");
+            CHECK_EQ(ws_answer(fd, head, sizeof head), 400);
+            close(fd);
+            refused++;
+        }
+        sleep_ms(100); /* lines come again after a second */
+        pthread_mutex_lock(&lock);
+        for (; seen < count; seen++) {
+            const char *left_out = strstr(lines[seen], "left_out=");
+            missing += strstr(lines[seen], "refused") != NULL && left_out != NULL ? atoi(left_out + 9) : 0;
+        }
+        pthread_mutex_unlock(&lock);
+    }
+    CHECK(seen < MOST && missing + seen <= refused + 1);
+    wsengine_free(server);
+    wsengine_set_log(NULL, NULL);
+}
+
 int main(void)
 {
     static const test_t tests[] = {
         TEST(handshakes_are_shown_at_debug),
         TEST(nothing_is_shown_at_warn),
         TEST(after_its_end_the_function_is_not_called),
+        TEST(peers_cannot_flood_the_log),
     };
     return RUN_TESTS(tests);
 }

@@ -11,6 +11,7 @@ use crate::handshake::Dialect;
 use crate::link::{Link, Shared};
 use crate::mailbox::{Commands, Stop};
 use crate::sys;
+use crate::throttle::Throttle;
 use crate::timers::{Tick, Timers};
 use crate::topics::Members;
 use crate::undecided::Decision;
@@ -84,6 +85,9 @@ pub(crate) struct Hub {
     read_since_look: usize,
     /// Turns of connections that left something unread.
     full_turns: u32,
+    /// Lines of the log on refused requests, and on connections that were ended for what they did.
+    pub(crate) refusals: Throttle,
+    endings: Throttle,
     handshakes: HashMap<u64, AbortHandle>,
     handshake_serial: u64,
     handshakes_since_trim: u32,
@@ -123,6 +127,8 @@ impl Hub {
             polls: 0,
             read_since_look: 0,
             full_turns: 0,
+            refusals: Throttle::default(),
+            endings: Throttle::default(),
             handshakes: HashMap::new(),
             handshake_serial: 0,
             handshakes_since_trim: 0,
@@ -218,6 +224,15 @@ impl Hub {
         link.counters.closed.add(1);
         tracing::debug!(conn = %id, code, reason, clean, "closed");
         self.announce();
+    }
+
+    /// Logs that a connection ends for what its peer did.
+    pub(crate) fn log_fault(&mut self, id: ConnId, code: u16, reason: &str) {
+        if tracing::enabled!(tracing::Level::INFO)
+            && let Some(left_out) = self.endings.line(self.now)
+        {
+            tracing::info!(conn = %id, code, reason, left_out = (left_out > 0).then_some(left_out), "a breach or a limit ends a connection");
+        }
     }
 
     /// The task of a connection has panicked, which only a fault of ours can make it do. That connection is lost,

@@ -102,7 +102,7 @@ impl Subscriber for Lines {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target().starts_with("wsengine") && *metadata.level() <= Log::level()
+        !metadata.is_span() && metadata.target().starts_with("wsengine") && *metadata.level() <= Log::level()
     }
 
     fn event(&self, event: &Event<'_>) {

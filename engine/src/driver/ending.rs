@@ -73,6 +73,7 @@ impl Conn {
         hub.tell_close(self.id, ending.code, &ending.reason, ending.clean);
         if !ending.clean && matches!(ending.code, code::PROTOCOL_ERROR | 1007..=1009) {
             hub.link().counters.violations.add(1);
+            hub.log_fault(self.id, ending.code, &ending.reason);
         }
         self.phase = match ending.code {
             code::ABNORMAL => Phase::Over,

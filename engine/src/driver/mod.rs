@@ -337,11 +337,13 @@ impl Conn {
         self.send_control(hub, &mut frames);
         if self.has_unsent() && hub.now >= self.progress + shared.settings.write_stall {
             hub.link().counters.slow_closed.add(1);
+            hub.log_fault(self.id, code::TRY_AGAIN, "the connection takes nothing");
             return self.cut(hub, code::TRY_AGAIN, "the connection takes nothing");
         }
         if let State::Closed(ending) = self.protocol.state() {
             if ending.code == code::ABNORMAL {
                 hub.link().counters.dead_peers.add(1);
+                hub.log_fault(self.id, ending.code, "no answer to a ping");
             }
             self.wake();
         }

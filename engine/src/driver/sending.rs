@@ -180,6 +180,7 @@ impl Conn {
                 dropped = self.outbox.queue.drop_messages() + 1;
                 self.encoding.forget_context();
                 hub.link().counters.slow_closed.add(1);
+                hub.log_fault(self.id, code::TRY_AGAIN, "the connection reads too slowly");
                 self.close(hub, code::TRY_AGAIN, "the connection reads too slowly");
                 false
             }
