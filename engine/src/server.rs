@@ -397,8 +397,8 @@ impl Server {
 
     // ---- the end ----
 
-    /// Begins the stop and returns at once: the ports are free, every connection gets close code 1001 after what is
-    /// queued for it, and what is left after `drain` (None: the option `drain_ms`) is cut. Events go on until
+    /// Begins the stop and returns at once: the ports are free, handshakes under way come to their end if they do so in
+    /// a quarter of a second, every connection gets close code 1001 after what is queued for it, and what is left after `drain` (None: the option `drain_ms`) is cut. Events go on until
     /// [`EventBody::Stopped`](crate::EventBody::Stopped). A second call may shorten the wait.
     pub fn stop(&self, drain: Option<Duration>) {
         self.stop_with(close::code::GOING_AWAY, drain);

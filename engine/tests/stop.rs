@@ -139,10 +139,30 @@ fn nobody_gets_in_during_the_drain() {
     server.stop(Some(Duration::from_secs(600)));
     eventually("the port is closed", || !listens(&address));
     TcpListener::bind(&address).expect("the port is free while old connections drain");
-    assert_eq!(half.read_all(), [], "a handshake under way is over");
+    assert_eq!(half.read_all(), [], "a handshake that does not come to its end is over");
     raw.send(&frame(0x88, &1001u16.to_be_bytes()));
     drop(raw);
     assert_eq!(rest(&server).len(), 2);
+}
+
+#[test]
+fn a_handshake_under_way_at_the_stop_comes_to_its_end() {
+    let server = start(&[]);
+    let mut late = Raw::connect(&server);
+    let request = handshake("/");
+    let (begin, end) = request.as_bytes().split_at(20);
+    late.send(begin);
+    eventually("the half handshake", || server.stats().handshakes == 1);
+    server.stop(Some(Duration::from_secs(600)));
+    late.send(end);
+    assert!(late.read_head().starts_with("HTTP/1.1 101 "));
+    assert_eq!(late.read_frame(), (0x88, 1001u16.to_be_bytes().to_vec()));
+    late.send(&frame(0x88, &1001u16.to_be_bytes()));
+    let events = rest(&server);
+    assert!(
+        matches!(events.as_slice(), [Seen::Open { .. }, Seen::Close { code: 1001, .. }, Seen::Stopped]),
+        "{events:?}"
+    );
 }
 
 #[test]

@@ -1,0 +1,103 @@
+"""Restarts that no client sees but by the close code 1001: the sockets stay open in whoever starts the server, the new
+server comes before the old one goes or after it, and no attempt to connect fails meanwhile."""
+
+import socket
+import threading
+import unittest
+
+from matrix import FACES, SECONDS
+from test_activation import ECHO, FRAME, REQUEST, listening, read, start
+
+RESTARTS = 4
+GOODBYE = b"\x88\x02\x03\xe9"
+
+
+class Visitors:
+    """Threads that connect, say hi and go, again and again."""
+
+    def __init__(self, address, count=4):
+        self.address = address
+        self.over = threading.Event()
+        self.failed = []
+        self.served = self.sent_away = 0
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.visit) for _ in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def visit(self):
+        while not self.over.is_set():
+            try:
+                outcome = self.once()
+            except OSError as error:
+                outcome = f"{type(error).__name__}: {error}"
+            with self.lock:
+                if outcome == ECHO:
+                    self.served += 1
+                elif outcome == GOODBYE:
+                    self.sent_away += 1
+                else:
+                    self.failed.append(outcome)
+
+    def once(self):
+        with socket.create_connection(self.address, SECONDS) as client:
+            client.sendall(REQUEST)
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                byte = client.recv(1)
+                if not byte:
+                    return f"no answer but {head!r}"
+                head += byte
+            if not head.startswith(b"HTTP/1.1 101 "):
+                return head
+            client.sendall(FRAME)
+            return read(client, len(ECHO))
+
+    def end(self):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+class Restart(unittest.TestCase):
+    def test_no_attempt_to_connect_fails(self):
+        for face in FACES:
+            for overlap in True, False:
+                with self.subTest(face, overlap=overlap):
+                    self.restart(face, overlap)
+
+    def restart(self, face, overlap):
+        sockets = listening()
+        server = self.begin(face, sockets)
+        visitors = Visitors(sockets[0].getsockname())
+        try:
+            for _ in range(RESTARTS):
+                served = visitors.served
+                while visitors.served < served + 50 and not visitors.failed:
+                    pass
+                old = server
+                if overlap:
+                    server = self.begin(face, sockets)
+                old.terminate()
+                old.communicate(timeout=SECONDS)
+                if not overlap:
+                    server = self.begin(face, sockets)
+        finally:
+            visitors.end()
+            server.terminate()
+            server.communicate(timeout=SECONDS)
+            for sock in sockets:
+                sock.close()
+        self.assertEqual(visitors.failed, [])
+        self.assertGreater(visitors.served, RESTARTS * 50)
+
+    def begin(self, face, sockets):
+        """A server that listens."""
+        server = start(face, sockets)
+        for _ in sockets:
+            self.assertIn("listening on", server.stdout.readline())
+        return server
+
+
+if __name__ == "__main__":
+    unittest.main()
