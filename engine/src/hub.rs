@@ -19,6 +19,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -247,6 +248,32 @@ impl Hub {
         self.tell_close(id, code::INTERNAL, "internal error", false);
         self.read_buffer.resize(READ_BUFFER_BYTES, 0);
         self.vacate(slot);
+    }
+
+    /// Have all queues together room for so many bytes more?
+    pub(crate) fn queues_have_room(&self, bytes: usize) -> bool {
+        let queued = self.shared.queued_bytes.load(Ordering::Relaxed);
+        queued.saturating_add(bytes) <= self.shared.settings.total_queue_bytes
+    }
+
+    /// Makes room for so many bytes: this thread's largest queues go, as long as they are larger than `own`.
+    #[cold]
+    pub(crate) fn relieve(&mut self, own: usize, bytes: usize) {
+        while !self.queues_have_room(bytes) {
+            let queues = self.slots.iter().filter_map(|slot| slot.conn.as_ref());
+            let largest = queues.max_by_key(|conn| conn.queued()).filter(|conn| conn.queued() > own);
+            let Some(mut conn) = largest.map(|conn| conn.id.slot()).and_then(|slot| self.take(slot)) else {
+                return;
+            };
+            let before = conn.queued();
+            conn.give_way(self);
+            // A message of which the socket has taken a part stays.
+            let gave = conn.queued() < before;
+            self.put_back(conn);
+            if !gave {
+                return;
+            }
+        }
     }
 
     /// Forgets a connection that was taken out: its socket is closed, its slot free.

@@ -266,6 +266,57 @@ fn all_queues_together_have_a_cap() {
     eventually("nothing is queued", || server.stats().queued_bytes == 0);
 }
 
+/// Fills the queue of one connection, then broadcasts to it and to one with a small queue until all is too much.
+fn the_largest_goes_first(policy: &str) -> (Server, [Raw; 2], [ConnId; 2]) {
+    let server = start(&[
+        ("total_queue_bytes", "1000000"),
+        ("send_queue_bytes", "900000"),
+        ("slow_consumer", policy),
+        ("io_threads", "1"),
+    ]);
+    let mut raws = [Raw::open(&server), Raw::open(&server)];
+    let conns = [poll_open(&server), poll_open(&server)];
+    fill(&server, conns[0], 900_000);
+    let small = fill_to(&server, conns[1], 50_000);
+    assert_eq!(server.stats().messages_dropped, 0);
+    let all = small + 150_000 / LEN;
+    for i in small..all {
+        server.send(conns[1], Kind::Binary, &numbered(i)).unwrap();
+    }
+    eventually("the largest gives way", || server.stats().messages_dropped > 0);
+    for i in 0..all {
+        assert_eq!(number(&raws[1].read_frame().1), i);
+    }
+    (server, raws, conns)
+}
+
+/// Sends until so many bytes wait.
+fn fill_to(server: &Server, conn: ConnId, bytes: usize) -> usize {
+    let (mut accepted, before) = (0, server.stats().messages_out);
+    while server.buffered(conn).unwrap() < bytes {
+        server.send(conn, Kind::Binary, &numbered(accepted)).unwrap();
+        accepted += 1;
+        eventually("the I/O thread has it", || server.stats().messages_out >= before + accepted as u64);
+    }
+    accepted
+}
+
+#[test]
+fn with_too_much_in_all_queues_the_largest_is_closed_first() {
+    let (server, _raws, conns) = the_largest_goes_first("close");
+    eventually("the end of the largest", || !server.is_open(conns[0]));
+    assert!(server.is_open(conns[1]));
+    assert_eq!(server.stats().slow_closed, 1);
+}
+
+#[test]
+fn with_too_much_in_all_queues_the_largest_is_emptied_first() {
+    let (server, _raws, conns) = the_largest_goes_first("drop_oldest");
+    assert!(server.is_open(conns[0]) && server.is_open(conns[1]));
+    assert!(server.buffered(conns[0]).unwrap() < 100_000);
+    assert_eq!(server.stats().slow_closed, 0);
+}
+
 #[test]
 fn bytes_of_many_slow_clients_are_accounted_to_the_last() {
     let server =

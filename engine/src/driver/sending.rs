@@ -134,7 +134,8 @@ impl Conn {
                 continue;
             }
             let begun = std::mem::take(&mut written);
-            if begun == 0 && !self.has_room(hub, len) && !self.make_room(hub, len, target) {
+            let fits = begun > 0 || self.has_room(hub, len);
+            if !fits && !self.is_spared(hub, len) && !self.make_room(hub, len, target) {
                 if *self.protocol.state() != State::Open {
                     break;
                 }
@@ -156,14 +157,56 @@ impl Conn {
         !self.outbox.queue.is_empty() || (self.stream.holds_back() && !self.is_broken)
     }
 
-    /// Does a frame of `len` bytes fit the queue?
+    /// Does a frame of `len` bytes fit the queue, and that the sum of all?
     fn has_room(&self, hub: &Hub, len: usize) -> bool {
         let settings = &hub.shared.settings;
         let waiting = self.outbox.queue.waiting();
-        let unpublished = waiting.bytes.saturating_sub(self.outbox.published.bytes);
-        let total = hub.shared.queued_bytes.load(Ordering::Relaxed) + unpublished + len;
         let fits = waiting.bytes == 0 || waiting.bytes + len <= settings.send_queue_bytes;
-        fits && waiting.messages < settings.send_queue_messages && total <= settings.total_queue_bytes
+        fits && waiting.messages < settings.send_queue_messages
+            && hub.queues_have_room(self.unpublished() + len)
+    }
+
+    /// What lies in the outbox and is not in the sum of all queues yet.
+    fn unpublished(&self) -> usize {
+        self.outbox.queue.waiting().bytes.saturating_sub(self.outbox.published.bytes)
+    }
+
+    /// Bytes that wait in the outbox.
+    pub(crate) fn queued(&self) -> usize {
+        self.outbox.queue.waiting().bytes
+    }
+
+    /// All queues together are too large and this one is the largest: what waits here is given up by the slow-consumer
+    /// policy.
+    #[cold]
+    pub(crate) fn give_way(&mut self, hub: &mut Hub) {
+        let dropped = self.outbox.queue.drop_messages();
+        self.encoding.forget_context();
+        if hub.shared.settings.slow_consumer == SlowConsumer::Close {
+            self.close_for_slowness(hub);
+        }
+        self.note_dropped(hub, dropped);
+        self.publish(hub);
+        self.tell_drain(hub);
+    }
+
+    fn close_for_slowness(&mut self, hub: &mut Hub) {
+        hub.link().counters.slow_closed.add(1);
+        hub.log_fault(self.id, code::TRY_AGAIN, "the connection reads too slowly");
+        self.close(hub, code::TRY_AGAIN, "the connection reads too slowly");
+    }
+
+    fn note_dropped(&mut self, hub: &Hub, dropped: u64) {
+        hub.link().counters.messages_dropped.add(dropped);
+        self.dropped += dropped;
+        self.drain_wanted = true;
+    }
+
+    /// Where all queues together are too large, larger ones than this one go first. True: it fits now.
+    #[cold]
+    fn is_spared(&mut self, hub: &mut Hub, len: usize) -> bool {
+        hub.relieve(self.queued() + len, self.unpublished() + len);
+        self.has_room(hub, len)
     }
 
     /// The slow-consumer policy for a frame that does not fit. True: it fits now.
@@ -179,9 +222,7 @@ impl Conn {
             SlowConsumer::Close => {
                 dropped = self.outbox.queue.drop_messages() + 1;
                 self.encoding.forget_context();
-                hub.link().counters.slow_closed.add(1);
-                hub.log_fault(self.id, code::TRY_AGAIN, "the connection reads too slowly");
-                self.close(hub, code::TRY_AGAIN, "the connection reads too slowly");
+                self.close_for_slowness(hub);
                 false
             }
             SlowConsumer::DropNewest => {
@@ -198,9 +239,7 @@ impl Conn {
                 fits
             }
         };
-        hub.link().counters.messages_dropped.add(dropped);
-        self.dropped += dropped;
-        self.drain_wanted = true;
+        self.note_dropped(hub, dropped);
         fits
     }
 
