@@ -105,6 +105,11 @@ hostile: build ## a hundred good clients beside hostile ones; S=10 seconds of ea
 	@scripts/setup.sh test
 	@tests/hostile/run.py --seconds $(or $(S),10) $(ATTACKS)
 
+.PHONY: soak
+soak: build ## hours of coming and going, H of them (2): memory, descriptors and threads stay; PLOT=FILE draws it
+	@scripts/setup.sh test
+	@tests/soak/run.py --hours $(or $(H),2) $(if $(PLOT),--plot $(PLOT))
+
 .PHONY: fuzz
 fuzz: ## run the fuzz targets, each for T seconds (60); TARGETS="head frames" for some of them
 	@scripts/setup.sh fuzz
