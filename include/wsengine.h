@@ -498,7 +498,7 @@ int wsengine_poll_event(wsengine_t *server, wsengine_event_t *event, int timeout
 /**
  * Takes up to max events and waits up to timeout_ms for the first one (0: not at all, -1: without limit).
  * Returns how many it took, which may be less than wait; 0 after timeout_ms, after wsengine_wakeup() or when a signal
- * handler ran meanwhile. When it takes none, the type of the first is WSENGINE_EVENT_NONE.
+ * handler ran meanwhile. When it takes none, the type of the first is WSENGINE_EVENT_NONE, but not when another polls.
  * WSENGINE_ERR_STOPPED: WSENGINE_EVENT_STOPPED was taken before; WSENGINE_ERR_BUSY: another thread polls.
  * What the events polled before point to is gone after it, however it ends but with WSENGINE_ERR_BUSY.
  */

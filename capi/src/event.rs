@@ -97,7 +97,7 @@ pub unsafe extern "C" fn wsengine_poll_event(
 
 /// Takes up to max events and waits up to timeout_ms for the first one (0: not at all, -1: without limit).
 /// Returns how many it took, which may be less than wait; 0 after timeout_ms, after wsengine_wakeup() or when a signal
-/// handler ran meanwhile. When it takes none, the type of the first is WSENGINE_EVENT_NONE.
+/// handler ran meanwhile. When it takes none, the type of the first is WSENGINE_EVENT_NONE, but not when another polls.
 /// WSENGINE_ERR_STOPPED: WSENGINE_EVENT_STOPPED was taken before; WSENGINE_ERR_BUSY: another thread polls.
 /// What the events polled before point to is gone after it, however it ends but with WSENGINE_ERR_BUSY.
 #[unsafe(no_mangle)]
@@ -116,10 +116,10 @@ pub unsafe extern "C" fn wsengine_poll_events(
         if max == 0 {
             return Err(Failure::saying(WSENGINE_ERR_INVALID, c"max is 0"));
         }
-        // SAFETY: by the header's contract there is room for `max` events, which need not be initialised.
-        unsafe { (&raw mut (*events).r#type).write(WSENGINE_EVENT_NONE as u16) };
         let max = max.min(c_int::MAX as usize);
         let mut poller = server.engine.poller().ok_or_else(|| Failure::new(WSENGINE_ERR_BUSY))?;
+        // SAFETY: by the header's contract there is room for `max` events, which need not be initialised.
+        unsafe { (&raw mut (*events).r#type).write(WSENGINE_EVENT_NONE as u16) };
         match poller.wait(millis(timeout_ms), || false) {
             Wait::Events => {}
             Wait::Timeout | Wait::Woken | Wait::Interrupted => return Ok(0),

@@ -4,6 +4,7 @@ use crate::accept;
 use crate::hub::{self, Hub};
 use crate::link::Shared;
 use crate::listen::Listener;
+use crate::systemd;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -46,6 +47,9 @@ pub(crate) fn run(
             .map(|listener| tokio::task::spawn_local(accept::accept(listener, shared.clone())))
             .collect();
         tokio::task::spawn_local(timers(shared.clone()));
+        if thread == 0 {
+            tokio::task::spawn_local(watchdog(shared.clone()));
+        }
         root(&shared, || accepting.iter().for_each(|task| task.abort())).await;
     });
     hub::set(None);
@@ -83,6 +87,18 @@ async fn root(shared: &Arc<Shared>, stop_accepting: impl Fn()) {
         }
     })
     .await;
+}
+
+/// Tells systemd that we are alive, twice in the time that it waits for it; but only if the host is, too: a script that is
+/// stuck is what a watchdog is for.
+async fn watchdog(shared: Arc<Shared>) {
+    let Some(interval) = shared.notify.as_ref().and_then(|notify| notify.watchdog) else { return };
+    loop {
+        tokio::time::sleep(interval / 2).await;
+        if shared.host_is_alive() {
+            shared.tell_systemd(systemd::ALIVE);
+        }
+    }
 }
 
 /// Runs the timers of the hub.

@@ -64,6 +64,7 @@ mod server;
 mod stats;
 mod stream;
 mod sys;
+mod systemd;
 mod throttle;
 mod timers;
 mod tls;

@@ -5,6 +5,7 @@ use crate::inbox::Inbox;
 use crate::mailbox::{Mailbox, QueueCaps};
 use crate::stats::Counters;
 use crate::sys::EventFd;
+use crate::systemd::Notify;
 use crate::tls::Tls;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -34,6 +35,10 @@ pub(crate) struct Shared {
     /// Events in the host's hands that it has not looked at.
     pub(crate) held_events: AtomicUsize,
     pub(crate) seats: Seats,
+    /// Where systemd wants to hear of us.
+    pub(crate) notify: Option<Notify>,
+    /// The host has polled since somebody looked.
+    pub(crate) polled: AtomicBool,
 }
 
 /// Where the host and one I/O thread meet, and nowhere else.
@@ -63,6 +68,8 @@ impl Shared {
             held_events: AtomicUsize::new(0),
             seats: Seats::new(&settings, open_files),
             policy: settings.whole_policy(),
+            notify: if settings.systemd_notify { Notify::from_environment()? } else { None },
+            polled: AtomicBool::new(false),
             tls,
             settings,
         })
@@ -71,6 +78,18 @@ impl Shared {
     /// How many handshakes of one thread may wait for the host: half of the sockets, so that files and refusals go on.
     pub(crate) fn max_undecided(&self) -> usize {
         (self.max_sockets / 2 / self.links.len()).max(1)
+    }
+
+    /// Tells systemd, if it wants to hear.
+    pub(crate) fn tell_systemd(&self, what: &str) {
+        if let Some(notify) = &self.notify {
+            notify.say(what);
+        }
+    }
+
+    /// Has the host polled since this was asked last, or does it wait for events?
+    pub(crate) fn host_is_alive(&self) -> bool {
+        self.polled.swap(false, Ordering::Relaxed) || self.wake.is_armed()
     }
 
     /// The engine's time.
@@ -118,6 +137,11 @@ impl HostWake {
     /// Was [`HostWake::interrupt`] called since the last time?
     pub(crate) fn take_interrupt(&self) -> bool {
         self.woken.load(Ordering::SeqCst) && self.woken.swap(false, Ordering::SeqCst)
+    }
+
+    /// Does the host wait for events, in a poll or in a loop of its own?
+    fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::SeqCst)
     }
 
     pub(crate) fn arm(&self) {

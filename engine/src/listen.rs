@@ -3,6 +3,7 @@
 use crate::config::{Listen, Place, UnixPlace};
 use crate::error::Error;
 use crate::sys::{self, fork};
+use crate::systemd;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -12,8 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// Connections that may wait to be accepted; the system may allow fewer (net.core.somaxconn).
 const BACKLOG: i32 = 4_096;
-/// The first descriptor that systemd hands over (sd_listen_fds(3)).
-const FIRST_SYSTEMD_FD: RawFd = 3;
 
 /// A socket that listens.
 pub(crate) struct Listener {
@@ -71,7 +70,7 @@ pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
             Place::Unix(place) => listeners.push(add(unix(place).map_err(bind)?)),
             Place::Inherited(fd) => listeners.push(add((keep(|| inherited(*fd)).map_err(bind)?, None))),
             Place::Systemd => {
-                for fd in systemd().map_err(bind)? {
+                for fd in systemd::sockets().map_err(bind)? {
                     listeners.push(add((keep(|| inherited(fd)).map_err(bind)?, None)));
                 }
             }
@@ -207,17 +206,4 @@ fn inherited(fd: RawFd) -> io::Result<Socket> {
     }
     socket.set_nonblocking(true)?;
     Ok(socket)
-}
-
-/// The descriptors that systemd has announced to this very process.
-fn systemd() -> io::Result<std::ops::Range<RawFd>> {
-    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
-    let count = number("LISTEN_FDS").filter(|_| number("LISTEN_PID") == Some(std::process::id()));
-    match count.and_then(|count| RawFd::try_from(count).ok()) {
-        Some(count) if count > 0 => Ok(FIRST_SYSTEMD_FD..FIRST_SYSTEMD_FD + count),
-        _ => Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "systemd has announced no sockets to this process (LISTEN_FDS and LISTEN_PID)",
-        )),
-    }
 }

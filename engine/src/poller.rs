@@ -53,6 +53,7 @@ enum Stopped {
 
 impl<'a> Poller<'a> {
     pub(crate) fn new(shared: &'a Shared, state: MutexGuard<'a, PollState>) -> Self {
+        shared.polled.store(true, Ordering::Relaxed);
         Poller { shared, state }
     }
 }

@@ -12,6 +12,7 @@ use crate::mailbox::Stop;
 use crate::poller::{PollState, Poller};
 use crate::stats::Stats;
 use crate::sys::{self, fork};
+use crate::systemd;
 use crate::tls::Tls;
 use crate::undecided::{Decision, decision};
 use std::os::fd::{AsRawFd, RawFd};
@@ -95,6 +96,7 @@ impl Server {
             }
         }
         tracing::info!(addresses = ?server.addresses, io_threads = server.threads.len(), "listening");
+        server.shared.tell_systemd(systemd::READY);
         Ok(server)
     }
 
@@ -408,6 +410,7 @@ impl Server {
     /// must not be sent becomes 1001.
     pub fn stop_with(&self, code: u16, drain: Option<Duration>) {
         let code = if close::is_sendable(code) { code } else { close::code::GOING_AWAY };
+        self.shared.tell_systemd(systemd::STOPPING);
         let stop = Stop { code, drain: drain.unwrap_or(self.shared.settings.drain) };
         for link in &self.shared.links {
             link.mailbox.stop(stop);

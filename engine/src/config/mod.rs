@@ -104,6 +104,7 @@ pub(crate) struct Settings {
     pub(crate) hixie76: bool,
     pub(crate) static_root: Option<PathBuf>,
     pub(crate) drain: Duration,
+    pub(crate) systemd_notify: bool,
     pub(crate) log_level: tracing::level_filters::LevelFilter,
 }
 
@@ -182,6 +183,7 @@ impl Settings {
             hixie76: false,
             static_root: None,
             drain: Duration::ZERO,
+            systemd_notify: false,
             log_level: tracing::level_filters::LevelFilter::OFF,
         }
     }

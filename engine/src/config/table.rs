@@ -365,6 +365,15 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         apply: |s, v| Some(s.drain = millis(v, 0, 600_000)?),
     },
     OptionInfo {
+        name: "systemd_notify",
+        value: Value::Switch,
+        allowed: "on or off",
+        default: "off",
+        doc: "With on a service of Type=notify tells systemd that it is ready and that it stops and, where the service has \
+              WatchdogSec, that it is alive: as long as the host polls.",
+        apply: |s, v| Some(s.systemd_notify = on_or_off(v)?),
+    },
+    OptionInfo {
         name: "log_level",
         value: Value::Word,
         allowed: "off, error, warn, info, debug or trace",
