@@ -38,6 +38,7 @@
 //   wsengine.legacy = none
 //   wsengine.static_root = none
 //   wsengine.drain_ms = 5000
+//   wsengine.systemd_notify = off
 //   wsengine.log_level = warn
 
 namespace
