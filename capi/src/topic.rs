@@ -6,7 +6,7 @@ use crate::error::wsengine_error::WSENGINE_ERR_INVALID;
 use crate::send::kind;
 use crate::server::wsengine_t;
 use std::ffi::{c_char, c_int, c_void};
-use wsengine::ConnId;
+use wsengine::{ConnId, SendError, Server};
 
 /// Makes a connection a member of a topic, until it is unsubscribed or open no more. A topic needs no making: it is
 /// there as long as it has members. topic: 1 to 256 bytes of UTF-8. Returns 1, or 0 when it was a member before.
@@ -17,11 +17,8 @@ pub unsafe extern "C" fn wsengine_subscribe(
     conn: u64,
     topic: *const c_char,
 ) -> c_int {
-    call(|| {
-        // SAFETY: the header's contract for handles and for texts.
-        let (server, topic) = unsafe { (self::server(server)?, name(topic)?) };
-        Ok(server.engine.subscribe(ConnId::from_u64(conn), topic)?.into())
-    })
+    // SAFETY: the same contract.
+    unsafe { change(server, conn, topic, Server::subscribe) }
 }
 
 /// Ends a membership. Returns 1, or 0 when there was none. Its errors are those of wsengine_subscribe().
@@ -31,11 +28,8 @@ pub unsafe extern "C" fn wsengine_unsubscribe(
     conn: u64,
     topic: *const c_char,
 ) -> c_int {
-    call(|| {
-        // SAFETY: the header's contract for handles and for texts.
-        let (server, topic) = unsafe { (self::server(server)?, name(topic)?) };
-        Ok(server.engine.unsubscribe(ConnId::from_u64(conn), topic)?.into())
-    })
+    // SAFETY: the same contract.
+    unsafe { change(server, conn, topic, Server::unsubscribe) }
 }
 
 /// Queues a message for those who are members of a topic now and returns for how many. It takes the same time however
@@ -66,6 +60,21 @@ pub unsafe extern "C" fn wsengine_publish_except(
 ) -> c_int {
     // SAFETY: the same contract.
     unsafe { publish(server, topic, &[ConnId::from_u64(except)], kind, data, len) }
+}
+
+/// # Safety
+/// The contract of wsengine_subscribe().
+unsafe fn change(
+    server: *const wsengine_t,
+    conn: u64,
+    topic: *const c_char,
+    change: impl FnOnce(&Server, ConnId, &str) -> Result<bool, SendError>,
+) -> c_int {
+    call(|| {
+        // SAFETY: the header's contract for handles and for texts.
+        let (server, topic) = unsafe { (self::server(server)?, name(topic)?) };
+        Ok(change(&server.engine, ConnId::from_u64(conn), topic)?.into())
+    })
 }
 
 /// # Safety

@@ -3,6 +3,8 @@
 //! A hub lives in its thread and nowhere else, so nothing here is locked. Its tasks (one for each connection, one
 //! for each handshake) and the hook before parking reach it by [`with`].
 
+mod stop;
+
 use crate::accept::Accepted;
 use crate::driver::{Conn, Driver, Opened};
 use crate::encoding::Encoder;
@@ -35,9 +37,6 @@ const READS_PER_WAKE: u32 = 64;
 /// A thread with so much to do that it never parks looks into its mailbox every so many tasks, or bytes.
 const POLLS_PER_LOOK: u32 = 64;
 const BYTES_PER_LOOK: usize = 256 * 1024;
-/// Handshakes that are under way when the server stops have so long to come to their end; then their connections are
-/// closed as the others are.
-const HANDSHAKES_AT_STOP: Duration = Duration::from_millis(250);
 /// A thread that finds something in its mailbox again and again turns to the sockets after so long.
 const LONGEST_LOOK: Duration = Duration::from_millis(1);
 /// After so many handshakes, when they are over, what the allocator holds of them is given back.
@@ -440,68 +439,6 @@ impl Hub {
         if let Some(mut conn) = self.take(slot) {
             conn.on_timer(self, tick);
             self.put_back(conn);
-        }
-    }
-
-    // ---- handshakes ----
-
-    /// Registers a task that works on a handshake, for the stop to end it.
-    pub(crate) fn handshake_begins(&mut self, start: impl FnOnce(u64) -> AbortHandle) {
-        self.handshake_serial += 1;
-        let handle = start(self.handshake_serial);
-        self.handshakes.insert(self.handshake_serial, handle);
-    }
-
-    /// Its task is at its end.
-    pub(crate) fn handshake_ends(&mut self, serial: u64) {
-        self.handshakes.remove(&serial);
-        if self.stopping.is_some() {
-            self.wake_root();
-        }
-    }
-
-    // ---- the end ----
-
-    /// Begins the stop, or hastens it.
-    pub(crate) fn stop(&mut self, stop: Stop) {
-        let began = self.stopping.replace(stop).is_none();
-        if began {
-            // A client whose connection the system has accepted shall not find it reset: a restart would hurt it.
-            let grace = stop.drain.min(HANDSHAKES_AT_STOP);
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(grace).await;
-                with(Hub::end_handshakes);
-            });
-            self.for_each(|hub, conn| conn.stop(hub, stop.code));
-        }
-        if stop.drain.is_zero() {
-            self.end_handshakes();
-        }
-        tokio::task::spawn_local(async move {
-            tokio::time::sleep(stop.drain).await;
-            with(|hub| hub.for_each(|hub, conn| conn.cut(hub, code::ABNORMAL, "")));
-        });
-        self.wake_root();
-    }
-
-    fn end_handshakes(&mut self) {
-        std::mem::take(&mut self.handshakes).into_values().for_each(|handshake| handshake.abort());
-        self.wake_root();
-    }
-
-    /// Is there nothing left to do after a stop?
-    pub(crate) fn is_finished(&self) -> bool {
-        self.stopping.is_some() && self.open == 0 && self.handshakes.is_empty()
-    }
-
-    pub(crate) fn set_root(&mut self, waker: &Waker) {
-        self.root.get_or_insert_with(|| waker.clone());
-        self.link().mailbox.set_waker(waker);
-    }
-
-    pub(crate) fn wake_root(&self) {
-        if let Some(root) = &self.root {
-            root.wake_by_ref();
         }
     }
 }
