@@ -68,7 +68,7 @@ impl Shared {
             held_events: AtomicUsize::new(0),
             seats: Seats::new(&settings, open_files),
             policy: settings.whole_policy(),
-            notify: if settings.systemd_notify { Notify::from_environment()? } else { None },
+            notify: if settings.systemd_notify { Notify::from_environment() } else { None },
             polled: AtomicBool::new(false),
             tls,
             settings,

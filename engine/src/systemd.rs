@@ -37,9 +37,16 @@ pub(crate) struct Notify {
 }
 
 impl Notify {
-    /// None where nobody wants to hear: the program was started by hand.
-    pub(crate) fn from_environment() -> io::Result<Option<Self>> {
-        let Ok(name) = env::var("NOTIFY_SOCKET") else { return Ok(None) };
+    /// None where nobody wants to hear, for the program was started by hand, or nobody can be told.
+    pub(crate) fn from_environment() -> Option<Self> {
+        let name = env::var("NOTIFY_SOCKET").ok()?;
+        let notify = Self::to(&name);
+        notify
+            .inspect_err(|error| tracing::warn!(%error, NOTIFY_SOCKET = name, "systemd cannot be told"))
+            .ok()
+    }
+
+    fn to(name: &str) -> io::Result<Self> {
         let address = match name.strip_prefix('@') {
             Some(name) => SocketAddr::from_abstract_name(name)?,
             None => SocketAddr::from_pathname(name)?,
@@ -48,7 +55,7 @@ impl Notify {
         socket.set_nonblocking(true)?;
         let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let watchdog = number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0).map(Duration::from_micros);
-        Ok(Some(Notify { socket, address, watchdog }))
+        Ok(Notify { socket, address, watchdog })
     }
 
     /// That systemd does not listen must not end a server.
