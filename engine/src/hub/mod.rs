@@ -37,6 +37,8 @@ const READS_PER_WAKE: u32 = 64;
 /// A thread with so much to do that it never parks looks into its mailbox every so many tasks, or bytes.
 const POLLS_PER_LOOK: u32 = 64;
 const BYTES_PER_LOOK: usize = 256 * 1024;
+/// With too much in all queues together, the largest are looked for so often at most.
+const BETWEEN_RELIEFS: Duration = Duration::from_millis(10);
 /// A thread that finds something in its mailbox again and again turns to the sockets after so long.
 const LONGEST_LOOK: Duration = Duration::from_millis(1);
 /// After so many handshakes, when they are over, what the allocator holds of them is given back.
@@ -88,6 +90,8 @@ pub(crate) struct Hub {
     read_since_look: usize,
     /// Turns of connections that left something unread.
     full_turns: u32,
+    /// When the largest queues may have to go again.
+    next_relief: Duration,
     /// Lines of the log on refused requests, and on connections that were ended for what they did.
     pub(crate) refusals: Throttle,
     endings: Throttle,
@@ -130,6 +134,7 @@ impl Hub {
             polls: 0,
             read_since_look: 0,
             full_turns: 0,
+            next_relief: Duration::ZERO,
             refusals: Throttle::default(),
             endings: Throttle::default(),
             handshakes: HashMap::new(),
@@ -255,22 +260,27 @@ impl Hub {
         queued.saturating_add(bytes) <= self.shared.settings.total_queue_bytes
     }
 
-    /// Makes room for so many bytes: this thread's largest queues go, as long as they are larger than `own`.
+    /// Makes room for so many bytes: this thread's largest queues go, as long as they are larger than `own`, until an
+    /// eighth of all is free. Looking at all connections for each message would stall the thread, so it is done now and
+    /// then; an eighth lasts until then.
     #[cold]
     pub(crate) fn relieve(&mut self, own: usize, bytes: usize) {
-        while !self.queues_have_room(bytes) {
-            let queues = self.slots.iter().filter_map(|slot| slot.conn.as_ref());
-            let largest = queues.max_by_key(|conn| conn.queued()).filter(|conn| conn.queued() > own);
-            let Some(mut conn) = largest.map(|conn| conn.id.slot()).and_then(|slot| self.take(slot)) else {
-                return;
-            };
-            let before = conn.queued();
-            conn.give_way(self);
-            // A message of which the socket has taken a part stays.
-            let gave = conn.queued() < before;
-            self.put_back(conn);
-            if !gave {
-                return;
+        if self.now < self.next_relief || self.queues_have_room(bytes) {
+            return;
+        }
+        self.next_relief = self.now + BETWEEN_RELIEFS;
+        let queues = self.slots.iter().filter_map(|slot| slot.conn.as_ref());
+        let mut larger: Vec<(usize, u32)> =
+            queues.map(|conn| (conn.queued(), conn.id.slot())).filter(|(queued, _)| *queued > own).collect();
+        larger.sort_unstable_by(|a, b| b.cmp(a));
+        let enough = bytes + self.shared.settings.total_queue_bytes / 8;
+        for (_, slot) in larger {
+            if self.queues_have_room(enough) {
+                break;
+            }
+            if let Some(mut conn) = self.take(slot) {
+                conn.give_way(self);
+                self.put_back(conn);
             }
         }
     }
