@@ -41,7 +41,8 @@ impl Members {
 
     /// The end of all memberships of a slot.
     pub(crate) fn leave(&mut self, slot: u32) {
-        for (topic, place) in self.places.remove(&slot).into_iter().flatten() {
+        let Some(places) = self.places.remove(&slot) else { return };
+        for (topic, place) in places {
             self.vacate(topic, place);
         }
     }
