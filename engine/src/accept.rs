@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+/// Sockets in a row before others have their turn.
+const ACCEPTED_PER_TURN: u32 = 16;
 /// With too many sockets that are no connections yet, or a host that does not poll, the next look comes after so
 /// long.
 const BREATH: Duration = Duration::from_millis(5);
@@ -39,7 +41,7 @@ pub(crate) async fn accept(listener: Listener, shared: Arc<Shared>) {
         Ok(listener) => listener,
         Err(error) => return report(&error, &mut None),
     };
-    let mut turn = 0;
+    let (mut turn, mut accepted) = (0, 0);
     let mut reported = None;
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
@@ -48,8 +50,11 @@ pub(crate) async fn accept(listener: Listener, shared: Arc<Shared>) {
             tokio::time::sleep(BREATH).await;
             continue;
         }
-        // A storm of connections must not keep the thread from all else.
-        tokio::task::coop::consume_budget().await;
+        // A storm of connections must not keep the thread from all else, nor from those that it has accepted.
+        if accepted == 0 {
+            hub::turn().await;
+        }
+        accepted = (accepted + 1) % ACCEPTED_PER_TURN;
         match ready.try_io(|listener| accept_one(&listener.get_ref().socket)) {
             Err(_would_block) => {}
             Ok(Ok((socket, peer))) => {
@@ -80,15 +85,7 @@ pub(crate) fn begin(accepted: Accepted, shared: &Arc<Shared>) {
     let Accepted { socket, peer, speaks } = accepted;
     let Ok(socket) = stream::Socket::register(socket) else { return };
     let shared = shared.clone();
-    hub::with(|hub| {
-        hub.handshake_begins(|serial| {
-            let task = async move {
-                http::serve(socket, peer, speaks, shared).await;
-                hub::with(|hub| hub.handshake_ends(serial));
-            };
-            tokio::task::spawn_local(task).abort_handle()
-        });
-    });
+    hub::with(|hub| hub.begin_handshake(http::serve(socket, peer, speaks, shared)));
 }
 
 /// The peer went away before it was accepted, or its packet was at fault (accept(2) passes such errors on).

@@ -10,7 +10,7 @@ use crate::chains::{Chains, NONE, View};
 use crate::driver::Conn;
 use crate::event::ConnId;
 use crate::hub::Hub;
-use crate::mailbox::{Commands, Target, What};
+use crate::mailbox::{Commands, Mailbox, Target, What};
 use crate::stream::Stream;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
@@ -43,8 +43,17 @@ impl Hub {
     /// Takes all commands of the host and carries them out. False: there were none.
     #[inline]
     pub(crate) fn run_commands(&mut self) -> bool {
+        self.run_commands_taken_by(|mailbox, commands| mailbox.take(commands))
+    }
+
+    /// The same, with another way to take them.
+    #[inline]
+    pub(crate) fn run_commands_taken_by(
+        &mut self,
+        take: impl FnOnce(&Mailbox, &mut Commands) -> bool,
+    ) -> bool {
         let mut commands = std::mem::take(&mut self.commands);
-        let any = self.link().mailbox.take(&mut commands);
+        let any = take(&self.link().mailbox, &mut commands);
         if any {
             // A timeout that begins with a command must not be cut short by the time the thread was kept from it.
             self.now = self.shared.now();

@@ -3,6 +3,9 @@
 //! The I/O thread appends to a batch, the host takes the whole batch by a swap: one lock each, no copy. A batch
 //! that has reached its share of `event_queue_events` or `event_queue_bytes` takes no more messages, only what
 //! cannot wait: opens, closes and the like. At twice its share no more sockets are accepted.
+//!
+//! Where more comes than the host can take, a long queue helps nobody and makes everybody wait. So once a batch was full,
+//! those who send much fill the next ones only with what the host takes in half a millisecond.
 
 use crate::event::{ConnId, Event, EventBody, Request};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,48 +17,78 @@ use wsengine_proto::{Kind, Payload};
 const OWN_BUFFER_BYTES: usize = 16 * 1024;
 /// A used batch keeps this much of its buffer for the next round.
 const KEPT_BYTES: usize = 1 << 20;
+/// For so long the host is kept busy by a batch, when more comes than it can take.
+const FULL_BATCH: Duration = Duration::from_micros(500);
+/// Those who send much fill an eighth of a batch at most: the answers keep the I/O thread busy, too.
+const SHARE_OF_MUCH: usize = 8;
+/// But so many messages, however slow the host is.
+const LEAST_EVENTS: usize = 64;
 
 /// The queue of one I/O thread.
 pub(crate) struct Inbox {
     batch: Mutex<Batch>,
-    max_events: usize,
-    max_bytes: usize,
+    most: Room,
+    most_of_much: Room,
+}
+
+/// What a batch holds.
+#[derive(Clone, Copy)]
+struct Room {
+    events: usize,
+    bytes: usize,
 }
 
 impl Inbox {
     /// Half of the share is for the batch that fills, half for the one in the host's hands.
     pub(crate) fn new(event_queue_events: usize, event_queue_bytes: usize, threads: usize) -> Self {
-        Inbox {
-            batch: Mutex::default(),
-            max_events: (event_queue_events / threads / 2).max(1),
-            max_bytes: (event_queue_bytes / threads / 2).max(1),
-        }
+        let [events, bytes] = [event_queue_events, event_queue_bytes].map(|most| (most / threads / 2).max(1));
+        let most_of_much = Room {
+            events: (events / SHARE_OF_MUCH).max(LEAST_EVENTS.min(events)),
+            bytes: (bytes / SHARE_OF_MUCH).max(1),
+        };
+        Inbox { batch: Mutex::default(), most: Room { events, bytes }, most_of_much }
     }
 
     /// May connections open? The events of those that come and go have to be bounded too: a host that does not poll
     /// would pay for each. They have as much room again as messages.
     pub(crate) fn has_room_to_open(&self) -> bool {
         let batch = self.lock();
-        batch.records.len() < 2 * self.max_events && batch.bytes < 2 * self.max_bytes
+        batch.records.len() < 2 * self.most.events && batch.bytes < 2 * self.most.bytes
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Batch> {
         self.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the batch room for one more message? If not it is marked, and taking it tells the I/O thread.
+    /// Has the batch room for one more message? If not it is marked, and taking it tells the I/O thread. Who `sends_much`
+    /// finds no room where others do: what the host can take in time is theirs.
     #[inline]
-    pub(crate) fn has_room(&self, batch: &mut Batch) -> bool {
-        let room = batch.records.len() < self.max_events && batch.bytes < self.max_bytes;
+    pub(crate) fn has_room(&self, batch: &mut Batch, sends_much: bool) -> bool {
+        let room = self.room(batch, sends_much);
         batch.full |= !room;
         room
+    }
+
+    /// Would a message find room now?
+    pub(crate) fn takes_from(&self, sends_much: bool) -> bool {
+        self.room(&self.lock(), sends_much)
+    }
+
+    #[inline]
+    fn room(&self, batch: &Batch, sends_much: bool) -> bool {
+        let (most, events) = match sends_much {
+            true => (&self.most_of_much, self.most_of_much.events.min(batch.paced)),
+            false => (&self.most, self.most.events),
+        };
+        batch.records.len() < events && batch.bytes < most.bytes
     }
 }
 
 /// Events in their order, their payloads beside them.
-#[derive(Default)]
 pub(crate) struct Batch {
     records: Vec<Record>,
+    /// With so many events it takes no more messages of those who send much.
+    paced: usize,
     /// Small payloads and close reasons, one after the other.
     arena: Vec<u8>,
     large: Vec<Vec<u8>>,
@@ -66,6 +99,21 @@ pub(crate) struct Batch {
     full: bool,
     /// Connections that want to know when the host has dealt with all that is here.
     fences: Vec<ConnId>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Batch {
+            records: Vec::new(),
+            paced: usize::MAX,
+            arena: Vec::new(),
+            large: Vec::new(),
+            requests: Vec::new(),
+            bytes: 0,
+            full: false,
+            fences: Vec::new(),
+        }
+    }
 }
 
 struct Record {
@@ -175,6 +223,13 @@ impl Batch {
         Some(Event { conn, time: record.time, body })
     }
 
+    /// The host has dealt with it in this time, and more was there: when it is filled again it holds what the host
+    /// takes in [`FULL_BATCH`].
+    pub(crate) fn pace(&mut self, taken: Duration) {
+        let events = self.len() as u128 * FULL_BATCH.as_nanos() / taken.as_nanos().max(1);
+        self.paced = (events as usize).max(LEAST_EVENTS);
+    }
+
     /// Makes it ready to be filled again.
     pub(crate) fn clear(&mut self) {
         self.records.clear();
@@ -248,15 +303,15 @@ mod tests {
         let inbox = Inbox::new(4, 1 << 20, 1);
         let mut batch = inbox.lock();
         text(&mut batch, "one");
-        assert!(inbox.has_room(&mut batch) && !batch.was_full());
+        assert!(inbox.has_room(&mut batch, true) && !batch.was_full());
         text(&mut batch, "two");
-        assert!(!inbox.has_room(&mut batch) && batch.was_full());
+        assert!(!inbox.has_room(&mut batch, true) && batch.was_full());
 
         let inbox = Inbox::new(1_000, 2_000, 1);
         let mut batch = inbox.lock();
         text(&mut batch, &"x".repeat(2_000));
-        assert!(!inbox.has_room(&mut batch));
+        assert!(!inbox.has_room(&mut batch, true));
         batch.clear();
-        assert!(inbox.has_room(&mut batch) && !batch.was_full());
+        assert!(inbox.has_room(&mut batch, true) && !batch.was_full());
     }
 }

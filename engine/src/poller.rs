@@ -35,6 +35,8 @@ pub struct Poller<'a> {
 pub(crate) struct PollState {
     batch: Batch,
     position: usize,
+    /// When it was taken, if it was full.
+    taken_full: Option<Instant>,
     /// The link to look at first, so that none is starved.
     turn: usize,
     stopped: Stopped,
@@ -166,12 +168,16 @@ impl Poller<'_> {
                     link.mailbox.fence(conn);
                 }
             }
+            if let Some(taken) = state.taken_full.take() {
+                state.batch.pace(taken.elapsed());
+            }
             state.batch.clear();
             state.position = 0;
             state.turn = (state.turn + 1) % links.len();
             let Some(link) = links.get(state.turn) else { continue };
             std::mem::swap(&mut *link.inbox.lock(), &mut state.batch);
             if state.batch.was_full() {
+                state.taken_full = Some(Instant::now());
                 link.mailbox.resume();
             }
             self.shared.held_events.store(state.batch.len(), Ordering::Relaxed);

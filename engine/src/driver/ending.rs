@@ -128,7 +128,7 @@ impl Conn {
     /// Reads and forgets until the peer has closed as well.
     pub(super) fn linger(&mut self, hub: &mut Hub, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
         let mut buffer = std::mem::take(&mut hub.read_buffer);
-        let mut into = ReadBuf::new(&mut buffer);
+        let mut into = ReadBuf::new(buffer.get_mut(..*left).unwrap_or_default());
         let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut into);
         let filled = into.filled().len();
         hub.read_buffer = buffer;

@@ -20,7 +20,6 @@ use crate::mailbox::Waiting;
 use crate::stream::Stream;
 use crate::timers::Tick;
 use std::future::Future;
-use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
 use std::sync::MutexGuard;
 use std::task::{Context, Poll, Waker};
@@ -33,21 +32,16 @@ use wsengine_proto::{Connection, Kind, Limits, Payload, Protocol, Sink, State};
 /// Reads in a row before other connections have their turn, and bytes after which there is no further one.
 const READS_PER_TURN: usize = 4;
 const BYTES_PER_TURN: usize = 128 * 1024;
-/// What all connections that always have more may read together before each has had its turn; a hundred of them would
-/// otherwise keep the others waiting for 12 MiB.
-const BYTES_PER_ROUND: usize = 512 * 1024;
-/// But each reads so much in its turn.
-const LEAST_BYTES_PER_TURN: usize = 16 * 1024;
+/// A connection that reads so much in a turn sends much: it has further turns together with its like, see
+/// [`hub::Turns`], and with many of them that is all that it reads. A message of 64 KiB now and then is not much.
+const LEAST_BYTES_PER_TURN: usize = 72 * 1024;
+/// What a message costs besides its payload, in bytes that could be read and written meanwhile.
+const MESSAGE_COST: usize = 256;
 /// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
 /// most so much that it cannot deliver.
 const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
-
-/// Bytes that one read may inflate before other connections have their turn: a kilobyte on the wire may become a
-/// megabyte.
-const INFLATED_PER_TURN: u64 = 1 << 20;
-
-/// Compressed bytes cost many times the work of others.
-const READ_BYTES_TO_INFLATE: usize = 32 * 1024;
+/// How much more work compressed messages are than others; so are the answers to them.
+const WEIGHT_OF_DEFLATE: usize = 8;
 
 /// The task of the connection in a slot.
 pub(crate) struct Driver(pub(crate) u32);
@@ -58,7 +52,7 @@ impl Future for Driver {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let on_panic = OnPanic(self.0);
         let done = hub::with(|hub| {
-            hub.polled();
+            hub.polled(0);
             let Some(mut conn) = hub.take(self.0) else { return Poll::Ready(()) };
             let done = conn.drive(hub, cx);
             match done {
@@ -114,8 +108,8 @@ pub(crate) struct Conn {
     dropped: u64,
     /// When the outbox last moved.
     progress: Duration,
-    /// Number of its last turn that left something unread, of all such turns of the thread; None: it left nothing.
-    full_turn: Option<NonZeroU32>,
+    /// It waits for a turn of those who send much.
+    ticket: Option<hub::Ticket>,
     /// Where it is entered in the timers.
     entry: Option<Tick>,
     waker: Option<Waker>,
@@ -173,7 +167,7 @@ impl Conn {
             drain_wanted: false,
             dropped: 0,
             progress: now,
-            full_turn: None,
+            ticket: None,
             entry: None,
             waker: None,
             chain: Chain::EMPTY,
@@ -186,11 +180,17 @@ impl Conn {
             self.waker = Some(cx.waker().clone());
         }
         self.flush(hub, cx);
+        let is_reading = matches!(self.phase, Phase::Live if !self.paused)
+            || matches!(self.phase, Phase::Lingering { .. });
+        if is_reading && hub.is_busy(self.id.slot()) && !hub.turns.take(&mut self.ticket, cx) {
+            return Poll::Pending;
+        }
+        let share = bytes_of_turn(hub.busy());
+        let mut left = share;
         if self.phase == Phase::Live && !self.leftover.is_empty() && !self.paused {
             let mut early = std::mem::take(&mut self.leftover);
-            self.receive(hub, &mut early);
+            self.receive(hub, &mut early, &mut left);
         }
-        let mut left = self.bytes_of_turn(hub);
         for _ in 0..READS_PER_TURN {
             self.notice_end(hub);
             let step = match self.phase {
@@ -210,52 +210,43 @@ impl Conn {
             if step.is_pending() {
                 // What was just read may have been answered, and the answer refused by the socket.
                 self.flush(hub, cx);
-                self.full_turn = None;
+                hub.set_busy(self.id.slot(), self.paused || share - left >= LEAST_BYTES_PER_TURN);
                 return Poll::Pending;
             }
         }
-        self.full_turn = Some(hub.next_full_turn());
+        hub.set_busy(self.id.slot(), true);
         // Not at once: a task that wakes itself would keep the runtime from looking at the other sockets.
         let _ = pin!(tokio::task::yield_now()).poll(cx);
         Poll::Pending
     }
 
-    /// The more connections have had full turns since its last one, the less it reads.
-    fn bytes_of_turn(&self, hub: &Hub) -> usize {
-        self.full_turn.map_or(BYTES_PER_TURN, |last| share_of_round(hub.full_turns_since(last)))
-    }
-
     /// One read into the buffer that all connections of the thread share.
     fn read(&mut self, hub: &mut Hub, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
         let mut buffer = std::mem::take(&mut hub.read_buffer);
-        let window = if hub.is_paused() { READ_BYTES_WHEN_FULL } else { buffer.len() };
-        let window = if self.inflates() { window.min(READ_BYTES_TO_INFLATE) } else { window };
-        let window =
-            if *left < BYTES_PER_TURN { window.min((*left).max(LEAST_BYTES_PER_TURN)) } else { window };
+        let is_full = hub.is_paused() && !hub.link().inbox.takes_from(hub.is_busy(self.id.slot()));
+        let most = if is_full { READ_BYTES_WHEN_FULL } else { buffer.len() };
+        let window = (*left / self.weight()).max(LEAST_BYTES_PER_TURN).min(most);
         let mut read = ReadBuf::new(buffer.get_mut(..window).unwrap_or_default());
         let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut read);
         match &outcome {
             Poll::Pending => {}
-            Poll::Ready(Ok(())) if !read.filled().is_empty() => {
-                let filled = read.filled().len();
-                *left = left.saturating_sub(filled);
-                self.receive(hub, read.filled_mut());
-            }
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => self.receive(hub, read.filled_mut(), left),
             Poll::Ready(_) => self.protocol.end_of_stream(),
         }
         hub.read_buffer = buffer;
         outcome.map(|_| ())
     }
 
-    /// Hands bytes to the protocol, its messages to the inbox, its replies to the socket.
-    fn receive(&mut self, hub: &mut Hub, bytes: &mut [u8]) {
+    /// Hands bytes to the protocol, its messages to the inbox, its replies to the socket; what that takes is no longer
+    /// `left` for this turn.
+    fn receive(&mut self, hub: &mut Hub, bytes: &mut [u8], left: &mut usize) {
         #[cfg(test)]
         tests::panic_if_asked(bytes);
         let mut replies = std::mem::take(&mut hub.replies);
         let mut scratch = std::mem::take(&mut hub.scratch);
+        let weight = self.weight();
         let shared = &hub.shared;
         let link = hub.link();
-        let most = if self.inflates() { INFLATED_PER_TURN } else { u64::MAX };
         let mut delivery = Delivery {
             inbox: &link.inbox,
             batch: None,
@@ -263,24 +254,29 @@ impl Conn {
             now: hub.now,
             messages: 0,
             bytes: 0,
-            most,
+            sends_much: hub.is_busy(self.id.slot()),
+            // Twice what is read: so much are small messages, and those of one read are better not parted.
+            most: 2 * *left / weight,
         };
         let limits = &shared.settings.limits;
         let progress =
             self.protocol.receive(hub.now, limits, bytes, &mut replies, &mut scratch, &mut delivery);
         let Delivery { messages, bytes: payload, .. } = delivery;
+        let has_turn = delivery.has_turn();
+        let work = weight * delivery.cost().max(progress.consumed);
         drop(delivery);
         if messages > 0 {
             self.has_spoken = true;
-            link.counters.messages_in.add(messages);
-            link.counters.bytes_in.add(payload);
+            link.counters.messages_in.add(messages as u64);
+            link.counters.bytes_in.add(payload as u64);
             hub.announce();
         }
-        hub.worked(bytes.len().max(payload as usize));
+        *left = left.saturating_sub(work);
+        hub.worked(work);
         if progress.blocked {
             self.leftover = bytes.get(progress.consumed..).unwrap_or_default().to_vec();
-            // Where it inflated enough for one turn it goes on by itself.
-            if payload < most {
+            // At the end of its turn it goes on by itself.
+            if has_turn {
                 self.paused = true;
                 hub.pause(self.id.slot());
                 // The host may be asleep with a full inbox that it was never told of.
@@ -297,8 +293,9 @@ impl Conn {
         hub.scratch = scratch;
     }
 
-    fn inflates(&self) -> bool {
-        matches!(self.encoding, Encoding::Deflate(_))
+    /// How much work its messages are.
+    fn weight(&self) -> usize {
+        if matches!(self.encoding, Encoding::Deflate(_)) { WEIGHT_OF_DEFLATE } else { 1 }
     }
 
     /// The inbox has room again.
@@ -377,9 +374,9 @@ impl Conn {
     }
 }
 
-/// What a connection reads in its turn when so many others have more than they could read, too.
-fn share_of_round(others: u32) -> usize {
-    (BYTES_PER_ROUND / (others as usize + 1)).clamp(LEAST_BYTES_PER_TURN, BYTES_PER_TURN)
+/// What a connection may read in its turn when so many send much.
+fn bytes_of_turn(busy: usize) -> usize {
+    (BYTES_PER_TURN / busy.max(1)).max(LEAST_BYTES_PER_TURN)
 }
 
 /// Brings the messages of one read to the inbox under one lock.
@@ -388,23 +385,38 @@ struct Delivery<'a> {
     batch: Option<MutexGuard<'a, Batch>>,
     conn: ConnId,
     now: Duration,
-    messages: u64,
-    bytes: u64,
-    /// Other connections have their turn after so many.
-    most: u64,
+    messages: usize,
+    bytes: usize,
+    sends_much: bool,
+    /// Other connections have their turn when messages have cost so much.
+    most: usize,
+}
+
+impl Delivery<'_> {
+    #[inline]
+    fn cost(&self) -> usize {
+        self.bytes + self.messages * MESSAGE_COST
+    }
+
+    /// May it go on for now? A kilobyte on the wire may be a hundred messages, or become a megabyte.
+    #[inline]
+    fn has_turn(&self) -> bool {
+        self.cost() < self.most
+    }
 }
 
 impl Sink for Delivery<'_> {
     #[inline]
     fn has_room(&mut self) -> bool {
+        let has_turn = self.has_turn();
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
-        self.bytes < self.most && self.inbox.has_room(batch)
+        has_turn && self.inbox.has_room(batch, self.sends_much)
     }
 
     #[inline]
     fn message(&mut self, kind: Kind, payload: Payload<'_>) {
         self.messages += 1;
-        self.bytes += payload.as_bytes().len() as u64;
+        self.bytes += payload.as_bytes().len();
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
         batch.message(self.conn, self.now, kind, payload);
     }
@@ -419,9 +431,8 @@ pub(crate) mod tests {
 
     #[test]
     fn the_more_have_much_to_say_the_less_each_says_at_once() {
-        assert_eq!([0, 3].map(super::share_of_round), [super::BYTES_PER_TURN; 2]);
-        assert_eq!(super::share_of_round(15), 32 * 1024);
-        assert_eq!([31, 1_000, u32::MAX].map(super::share_of_round), [super::LEAST_BYTES_PER_TURN; 3]);
+        assert_eq!([0, 1].map(super::bytes_of_turn), [super::BYTES_PER_TURN; 2]);
+        assert_eq!([2, 1_000, usize::MAX].map(super::bytes_of_turn), [super::LEAST_BYTES_PER_TURN; 3]);
     }
 
     /// An unmasked frame of a reserved opcode: what no test but the one below sends.

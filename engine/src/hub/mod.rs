@@ -3,8 +3,12 @@
 //! A hub lives in its thread and nowhere else, so nothing here is locked. Its tasks (one for each connection, one
 //! for each handshake) and the hook before parking reach it by [`with`].
 
+mod handshakes;
 mod stop;
+mod turns;
 
+use self::handshakes::Handshakes;
+pub(crate) use self::turns::{Ticket, Turns, turn};
 use crate::accept::Accepted;
 use crate::driver::{Conn, Driver, Opened};
 use crate::encoding::Encoder;
@@ -12,20 +16,17 @@ use crate::event::{ConnId, MAX_SLOTS, Request};
 use crate::handshake::Dialect;
 use crate::link::{Link, Shared};
 use crate::mailbox::{Commands, Stop};
-use crate::sys;
 use crate::throttle::Throttle;
 use crate::timers::{Tick, Timers};
 use crate::topics::Members;
 use crate::undecided::Decision;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 use wsengine_proto::close::code;
 use wsengine_proto::deflate::Scratch;
 
@@ -34,16 +35,13 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// The host is woken after so many reads with events, or before the thread parks, whichever is first: one
 /// wake-up, poll and reply for many messages.
 const READS_PER_WAKE: u32 = 64;
-/// A thread with so much to do that it never parks looks into its mailbox every so many tasks, or bytes.
+/// A thread with so much to do that it never parks looks into its mailbox every so many tasks, or so much work.
 const POLLS_PER_LOOK: u32 = 64;
-const BYTES_PER_LOOK: usize = 256 * 1024;
+const WORK_PER_LOOK: usize = 512 * 1024;
 /// With too much in all queues together, the largest are looked for so often at most.
 const BETWEEN_RELIEFS: Duration = Duration::from_millis(10);
 /// A thread that finds something in its mailbox again and again turns to the sockets after so long.
 const LONGEST_LOOK: Duration = Duration::from_millis(1);
-/// After so many handshakes, when they are over, what the allocator holds of them is given back.
-const HANDSHAKES_PER_TRIM: u32 = 256;
-const TRIM_AFTER: Duration = Duration::from_secs(1);
 
 thread_local! {
     static HUB: RefCell<Option<Hub>> = const { RefCell::new(None) };
@@ -86,18 +84,17 @@ pub(crate) struct Hub {
     pub(crate) undecided: HashMap<ConnId, oneshot::Sender<Decision>>,
     unannounced: u32,
     polls: u32,
-    /// Bytes read or inflated since the last look into the mailbox.
-    read_since_look: usize,
-    /// Turns of connections that left something unread.
-    full_turns: u32,
+    /// Bytes read and messages, in bytes, since the last look into the mailbox.
+    worked_since_look: usize,
+    /// How many connections send much.
+    busy: usize,
     /// When the largest queues may have to go again.
     next_relief: Duration,
     /// Lines of the log on refused requests, and on connections that were ended for what they did.
     pub(crate) refusals: Throttle,
     endings: Throttle,
-    handshakes: HashMap<u64, AbortHandle>,
-    handshake_serial: u64,
-    handshakes_since_trim: u32,
+    handshakes: Handshakes,
+    pub(crate) turns: Turns,
     pub(crate) stopping: Option<Stop>,
     /// Sockets from the thread that accepts, waiting for the root task.
     pub(crate) sockets: Vec<Accepted>,
@@ -109,6 +106,8 @@ struct Slot {
     generation: u64,
     /// The host has heard of its opening but not of its end.
     known: bool,
+    /// It sends much: its last turn was a long one, or has left something.
+    busy: bool,
 }
 
 impl Hub {
@@ -132,14 +131,13 @@ impl Hub {
             undecided: HashMap::new(),
             unannounced: 0,
             polls: 0,
-            read_since_look: 0,
-            full_turns: 0,
+            worked_since_look: 0,
+            busy: 0,
             next_relief: Duration::ZERO,
             refusals: Throttle::default(),
             endings: Throttle::default(),
-            handshakes: HashMap::new(),
-            handshake_serial: 0,
-            handshakes_since_trim: 0,
+            handshakes: Handshakes::default(),
+            turns: Turns::default(),
             stopping: None,
             sockets: Vec::new(),
             root: None,
@@ -175,10 +173,11 @@ impl Hub {
     pub(crate) fn adopt(&mut self, id: ConnId, request: Request, opened: Opened) {
         let slot = id.slot();
         let text_only = matches!(opened.dialect, Dialect::Hixie76);
-        self.link().mailbox.opened(id, text_only);
+        self.run_commands_taken_by(|mailbox, commands| mailbox.opened(id, text_only, commands));
         self.link().inbox.lock().open(id, self.now, request);
         self.link().counters.opened.add(1);
         self.announce();
+        self.set_busy(slot, !opened.early.is_empty());
         let mut conn = Box::new(Conn::new(id, opened, self.now, &self.shared.settings.limits));
         conn.schedule(self);
         if let Some(stop) = self.stopping {
@@ -189,10 +188,7 @@ impl Hub {
             entry.conn = Some(conn);
         }
         self.open += 1;
-        self.handshakes_since_trim += 1;
-        if self.handshakes_since_trim == HANDSHAKES_PER_TRIM {
-            tokio::task::spawn_local(trim_when_quiet());
-        }
+        self.handshakes.succeeded();
         tokio::task::spawn_local(Driver(slot));
     }
 
@@ -201,7 +197,7 @@ impl Hub {
             return Some(slot);
         }
         (self.slots.len() < MAX_SLOTS).then(|| {
-            self.slots.push(Slot { conn: None, generation: 0, known: false });
+            self.slots.push(Slot { conn: None, generation: 0, known: false, busy: false });
             self.slots.len() as u32 - 1
         })
     }
@@ -291,6 +287,7 @@ impl Hub {
     }
 
     fn vacate(&mut self, slot: u32) {
+        self.set_busy(slot, false);
         self.free.push(slot);
         self.open -= 1;
         if self.open == 0 && self.stopping.is_some() {
@@ -350,33 +347,44 @@ impl Hub {
         }
     }
 
-    /// A task of this thread runs.
+    /// A task of this thread runs, and does so much work besides what it counts itself.
     #[inline]
-    pub(crate) fn polled(&mut self) {
+    pub(crate) fn polled(&mut self, work: usize) {
         self.polls = self.polls.wrapping_add(1);
-        if self.polls.is_multiple_of(POLLS_PER_LOOK) || self.read_since_look >= BYTES_PER_LOOK {
-            self.read_since_look = 0;
+        self.worked(work);
+        if self.polls.is_multiple_of(POLLS_PER_LOOK) || self.worked_since_look >= WORK_PER_LOOK {
+            self.worked_since_look = 0;
             self.now = self.shared.now();
             self.run_commands();
             self.notify();
         }
     }
 
-    /// Counts a turn of a connection that left something unread.
-    pub(crate) fn next_full_turn(&mut self) -> NonZeroU32 {
-        self.full_turns = self.full_turns.wrapping_add(1);
-        NonZeroU32::new(self.full_turns).unwrap_or(NonZeroU32::MAX)
-    }
-
-    /// How many there have been since that one.
-    pub(crate) fn full_turns_since(&self, last: NonZeroU32) -> u32 {
-        self.full_turns.wrapping_sub(last.get())
-    }
-
-    /// A task has read so many bytes, or inflated them.
+    /// Notes whether a connection sends much.
     #[inline]
-    pub(crate) fn worked(&mut self, bytes: usize) {
-        self.read_since_look += bytes;
+    pub(crate) fn set_busy(&mut self, slot: u32, busy: bool) {
+        let Some(slot) = self.slots.get_mut(slot as usize) else { return };
+        if slot.busy != busy {
+            slot.busy = busy;
+            self.busy = if busy { self.busy + 1 } else { self.busy - 1 };
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_busy(&self, slot: u32) -> bool {
+        self.slots.get(slot as usize).is_some_and(|slot| slot.busy)
+    }
+
+    /// How many connections do.
+    #[inline]
+    pub(crate) fn busy(&self) -> usize {
+        self.busy
+    }
+
+    /// A task has done so much, in bytes read.
+    #[inline]
+    pub(crate) fn worked(&mut self, work: usize) {
+        self.worked_since_look += work;
     }
 
     /// The last thing before the thread sleeps.
@@ -451,19 +459,4 @@ impl Hub {
             self.put_back(conn);
         }
     }
-}
-
-/// Gives memory back when a burst of handshakes is over. On a thread of its own: it takes milliseconds.
-async fn trim_when_quiet() {
-    let mut seen = 0;
-    loop {
-        tokio::time::sleep(TRIM_AFTER).await;
-        let Some(count) = with(|hub| hub.handshakes_since_trim) else { return };
-        if count == seen {
-            break;
-        }
-        seen = count;
-    }
-    with(|hub| hub.handshakes_since_trim = 0);
-    tokio::task::spawn_blocking(sys::trim_memory);
 }

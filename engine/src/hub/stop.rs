@@ -1,10 +1,9 @@
-//! What a stop has to end: connections, and the handshakes that are under way.
+//! The stop: ends connections, and the handshakes that are under way.
 
 use super::{Hub, with};
 use crate::mailbox::Stop;
 use std::task::Waker;
 use std::time::Duration;
-use tokio::task::AbortHandle;
 use wsengine_proto::close::code;
 
 /// Handshakes that are under way when the server stops have so long to come to their end; then their connections are
@@ -12,21 +11,6 @@ use wsengine_proto::close::code;
 const HANDSHAKES_AT_STOP: Duration = Duration::from_millis(250);
 
 impl Hub {
-    /// Registers a task that works on a handshake, for the stop to end it.
-    pub(crate) fn handshake_begins(&mut self, start: impl FnOnce(u64) -> AbortHandle) {
-        self.handshake_serial += 1;
-        let handle = start(self.handshake_serial);
-        self.handshakes.insert(self.handshake_serial, handle);
-    }
-
-    /// Its task is at its end.
-    pub(crate) fn handshake_ends(&mut self, serial: u64) {
-        self.handshakes.remove(&serial);
-        if self.stopping.is_some() {
-            self.wake_root();
-        }
-    }
-
     /// Begins the stop, or hastens it.
     pub(crate) fn stop(&mut self, stop: Stop) {
         let began = self.stopping.replace(stop).is_none();
@@ -50,7 +34,7 @@ impl Hub {
     }
 
     fn end_handshakes(&mut self) {
-        std::mem::take(&mut self.handshakes).into_values().for_each(|handshake| handshake.abort());
+        self.handshakes.abort();
         self.wake_root();
     }
 

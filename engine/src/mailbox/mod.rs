@@ -345,7 +345,10 @@ impl Mailbox {
     /// Swaps all commands into `commands`, which is empty. False: there are none. Whatever was taken before has
     /// been dealt with by now.
     pub(crate) fn take(&self, commands: &mut Commands) -> bool {
-        let mut inner = self.lock();
+        self.take_of(&mut self.lock(), commands)
+    }
+
+    fn take_of(&self, inner: &mut Inner, commands: &mut Commands) -> bool {
         inner.done = inner.batch - 1;
         if inner.commands.is_empty() {
             return false;
@@ -373,9 +376,11 @@ impl Mailbox {
         self.lock().undecided.remove(&conn);
     }
 
-    /// A connection has opened.
-    pub(crate) fn opened(&self, conn: ConnId, text_only: bool) {
+    /// A connection has opened. What was broadcast before is not for it, so all commands until now are taken, see
+    /// [`Mailbox::take`], and have to be carried out without it.
+    pub(crate) fn opened(&self, conn: ConnId, text_only: bool, commands: &mut Commands) -> bool {
         let mut inner = self.lock();
+        let any = self.take_of(&mut inner, commands);
         let index = conn.slot() as usize;
         if inner.slots.len() <= index {
             inner.slots.resize(index + 1, Slot::default());
@@ -385,6 +390,7 @@ impl Mailbox {
         }
         inner.text_only += usize::from(text_only);
         self.open.fetch_add(1, Ordering::Relaxed);
+        any
     }
 
     /// The engine closes a connection: what hosts would send to it now could not follow the close frame.
@@ -454,7 +460,7 @@ mod tests {
     fn mailbox(bytes: usize, messages: usize) -> (Mailbox, ConnId) {
         let mailbox = Mailbox::new(QueueCaps { bytes, messages });
         let conn = ConnId::new(0, 0, 1);
-        mailbox.opened(conn, false);
+        mailbox.opened(conn, false, &mut Commands::default());
         (mailbox, conn)
     }
 
@@ -523,7 +529,7 @@ mod tests {
         mailbox.closed(conn);
         assert_eq!(mailbox.abort(conn), Err(SendError::Gone));
         let next = ConnId::new(0, 0, 2);
-        mailbox.opened(next, false);
+        mailbox.opened(next, false, &mut Commands::default());
         assert_eq!(send(&mailbox, conn, b"late"), Err(SendError::Gone));
         assert_eq!(send(&mailbox, next, b"new"), Ok(()));
     }
@@ -537,7 +543,7 @@ mod tests {
         assert_eq!(mailbox.close(nobody, 1000, ""), Err(SendError::Gone));
         assert_eq!(mailbox.abort(nobody), Err(SendError::Gone));
         assert!(mailbox.waiting(nobody).is_none());
-        mailbox.opened(ConnId::new(0, 1, 1), false);
+        mailbox.opened(ConnId::new(0, 1, 1), false, &mut Commands::default());
         assert_eq!(mailbox.broadcast(&Frame::new(Kind::Text, b"all"), &[nobody]), Ok(1));
     }
 
@@ -545,7 +551,7 @@ mod tests {
     fn a_broadcast_counts_whom_it_reaches() {
         let (mailbox, conn) = mailbox(100, 10);
         let other = ConnId::new(0, 1, 1);
-        mailbox.opened(other, false);
+        mailbox.opened(other, false, &mut Commands::default());
         let frame = Frame::new(Kind::Text, b"all");
         assert_eq!(mailbox.broadcast(&frame, &[]), Ok(2));
         assert_eq!(mailbox.broadcast(&frame, &[conn, ConnId::from_u64(99)]), Ok(1));

@@ -21,9 +21,9 @@ fn publish(mailbox: &Mailbox, name: &str, except: &[ConnId]) -> Result<usize, Se
 #[test]
 fn each_call_says_what_it_has_done() {
     let (mailbox, one, two) = (mailbox(), ConnId::new(0, 0, 1), ConnId::new(0, 1, 1));
-    mailbox.opened(one, false);
+    mailbox.opened(one, false, &mut Commands::default());
     assert_eq!(mailbox.subscribe(two, "a"), Err(SendError::Gone));
-    mailbox.opened(two, false);
+    mailbox.opened(two, false, &mut Commands::default());
     assert_eq!(mailbox.subscribe(one, "a"), Ok(true));
     assert_eq!(mailbox.subscribe(one, "a"), Ok(false));
     assert_eq!(mailbox.subscribe(two, "a"), Ok(true));
@@ -49,7 +49,7 @@ fn binary_messages_pass_by_those_that_have_text_only() {
     let mailbox = mailbox();
     let [old, older, new] = [0, 1, 2].map(|slot| ConnId::new(0, slot, 1));
     for (conn, text_only) in [(old, true), (older, true), (new, false)] {
-        mailbox.opened(conn, text_only);
+        mailbox.opened(conn, text_only, &mut Commands::default());
         mailbox.subscribe(conn, "a").unwrap();
     }
     let binary = |except: &[ConnId]| mailbox.send_to_topic("a", &Frame::new(Kind::Binary, b"\xff"), except);
@@ -63,7 +63,7 @@ fn binary_messages_pass_by_those_that_have_text_only() {
 #[test]
 fn after_a_stop_nothing_is_taken() {
     let (mailbox, conn) = (mailbox(), ConnId::new(0, 0, 1));
-    mailbox.opened(conn, false);
+    mailbox.opened(conn, false, &mut Commands::default());
     mailbox.stop(Stop { code: 1001, drain: Duration::ZERO });
     assert_eq!(mailbox.subscribe(conn, "a"), Err(SendError::Stopped));
     assert_eq!(mailbox.unsubscribe(conn, "a"), Err(SendError::Stopped));
@@ -81,7 +81,7 @@ fn a_thread_sleeps_on_for_one_subscription_but_not_for_many() {
     let (mailbox, conn) = (mailbox(), ConnId::new(0, 0, 1));
     let woken = Arc::new(Woken(AtomicUsize::new(0)));
     mailbox.set_waker(&Waker::from(woken.clone()));
-    mailbox.opened(conn, false);
+    mailbox.opened(conn, false, &mut Commands::default());
     mailbox.set_idle(true);
     mailbox.subscribe(conn, "a").unwrap();
     assert_eq!(woken.0.load(Ordering::Relaxed), 0);
@@ -163,9 +163,11 @@ impl World {
                 if self.conns[index].is_none() {
                     self.uses[index] += 1;
                     let conn = ConnId::new(0, slot, self.uses[index]);
+                    let mut commands = Commands::default();
+                    self.mailbox.opened(conn, slot == 0, &mut commands);
+                    self.carry_out(&commands);
                     (self.conns[index], self.open_there[index]) = (Some(conn), true);
                     self.open_here.insert(conn);
-                    self.mailbox.opened(conn, slot == 0);
                 }
             }
             Step::Subscribe(slot, name) => {
@@ -206,14 +208,16 @@ impl World {
                     self.conns[slot as usize] = None;
                 }
             }
-            Step::Take => self.take(),
+            Step::Take => {
+                let mut commands = Commands::default();
+                self.mailbox.take(&mut commands);
+                self.carry_out(&commands);
+            }
         }
     }
 
     /// What the thread does with the commands; whom each message reaches is as expected.
-    fn take(&mut self) {
-        let mut commands = Commands::default();
-        self.mailbox.take(&mut commands);
+    fn carry_out(&mut self, commands: &Commands) {
         for command in &commands.list {
             match (command.target, &command.what) {
                 (Target::Topic { topic, .. }, What::Subscribe(conn)) => {
