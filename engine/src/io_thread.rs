@@ -103,19 +103,20 @@ async fn watchdog(shared: Arc<Shared>) {
 
 /// Runs the timers of the hub.
 async fn timers(shared: Arc<Shared>) {
-    let mut sleep = pin!(sleep_until(Instant::now()));
-    poll_fn(|cx| {
-        loop {
-            let next = hub::with(|hub| {
-                hub.timers.set_waker(cx.waker());
-                hub.run_timers()
-            });
-            let Some(Some(next)) = next else { return Poll::<()>::Pending };
-            sleep.as_mut().reset(Instant::from_std(shared.started + next));
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
+    loop {
+        // The process may have been stopped, or its machine: then all deadlines are over, but what the peers have said
+        // meanwhile lies in the sockets. It comes first.
+        tokio::task::yield_now().await;
+        let next = hub::with(Hub::run_timers).flatten();
+        let mut sleep = pin!(next.map(|next| sleep_until(Instant::from_std(shared.started + next))));
+        poll_fn(|cx| {
+            let earlier = hub::with(|hub| hub.timers.has_earlier(next, cx.waker())).unwrap_or(false);
+            match sleep.as_mut().as_pin_mut() {
+                _ if earlier => Poll::Ready(()),
+                Some(sleep) => sleep.poll(cx),
+                None => Poll::Pending,
             }
-        }
-    })
-    .await;
+        })
+        .await;
+    }
 }

@@ -21,7 +21,7 @@ impl Tick {
     }
 
     fn time(self) -> Duration {
-        TICK * u32::try_from(self.0).unwrap_or(u32::MAX)
+        Duration::from_millis(self.0.saturating_mul(TICK.as_millis() as u64))
     }
 }
 
@@ -59,11 +59,12 @@ impl Timers {
         Some(entry.remove_entry())
     }
 
-    /// Whom to wake when the next entry has become an earlier one.
-    pub(crate) fn set_waker(&mut self, waker: &Waker) {
+    /// Does an entry come up before `next`? If not the waker is told of one that will.
+    pub(crate) fn has_earlier(&mut self, next: Option<Duration>, waker: &Waker) -> bool {
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.waker = Some(waker.clone());
         }
+        self.next().is_some_and(|earliest| next.is_none_or(|next| earliest < next))
     }
 }
 

@@ -1,0 +1,163 @@
+"""A machine that fails: no descriptors, no memory, a full disk, clocks that jump. The server says so and goes on."""
+
+import mmap
+import os
+import resource
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from matrix import ROOT, SECONDS
+from websockets.sync.client import connect
+
+ECHO = [str(ROOT / "target/examples-c/echo"), "127.0.0.1:0"]
+LOGGING = """
+$server = ws_server_start(['listen' => '127.0.0.1:0', 'log_level' => 'debug']);
+fwrite(STDOUT, $server->address . "\\n");
+while ($event = ws_poll_event()) {
+    if ($event->type === WsEngine\\Event::MESSAGE) { ws_send($event->conn, $event->data); }
+}
+"""
+PHP = ["php", "-d", f"extension={ROOT / 'target/release/libwsengine_php.so'}", "-r", LOGGING]
+ENFILE, EMFILE = 23, 24
+
+
+class Faults:
+    """What faults.c does."""
+
+    NAMES = ("accept_errno", "eventfd_errno", "realtime_seconds", "monotonic_seconds")
+
+    def __init__(self, folder):
+        self.path = Path(folder, "faults")
+        self.path.write_bytes(bytes(8 * len(self.NAMES)))
+        with self.path.open("r+b") as file:
+            self.memory = mmap.mmap(file.fileno(), 0)
+        self.library = Path(folder, "faults.so")
+        source = Path(__file__).with_name("faults.c")
+        subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-O1", source, "-o", self.library], check=True)
+
+    def set(self, **values):
+        for name, value in values.items():
+            struct.pack_into("=q", self.memory, 8 * self.NAMES.index(name), value)
+
+    def environment(self):
+        return {**os.environ, "LD_PRELOAD": str(self.library), "FAULTS": str(self.path)}
+
+
+class Exhaustion(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def start(self, command, **arguments):
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **arguments)
+        self.addCleanup(server.stdout.close)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        address = server.stdout.readline().split()[-1]
+        return server, f"ws://{address}"
+
+    def client(self, url, **arguments):
+        return self.enterContext(connect(url, proxy=None, **arguments))
+
+    def echoes(self, client):
+        client.send("hello")
+        self.assertEqual(client.recv(SECONDS), "hello")
+
+    def stops(self, server):
+        server.send_signal(signal.SIGTERM)
+        self.assertEqual(server.wait(SECONDS), 0)
+
+    def test_a_system_without_descriptors_is_waited_for_without_haste(self):
+        faults = Faults(self.folder)
+        server, url = self.start(ECHO, env=faults.environment())
+        before = self.client(url)
+        for error in ENFILE, EMFILE:
+            with self.subTest(error=os.strerror(error)):
+                faults.set(accept_errno=error)
+                worked = cpu_seconds(server)
+                with self.assertRaises(TimeoutError):
+                    connect(url, proxy=None, open_timeout=1)
+                self.assertLess(cpu_seconds(server) - worked, 0.5)
+                self.echoes(before)
+                faults.set(accept_errno=0)
+                self.echoes(self.client(url))
+        self.stops(server)
+
+    def test_a_start_without_a_descriptor_to_wake_the_host_says_so(self):
+        faults = Faults(self.folder)
+        faults.set(eventfd_errno=EMFILE)
+        done = subprocess.run(ECHO, env=faults.environment(), capture_output=True, text=True, timeout=SECONDS)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("Too many open files", done.stderr)
+
+    def test_a_start_with_too_few_descriptors_says_so(self):
+        works = []
+        for most in range(5, 24):
+            limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # noqa: B023, E731
+            self.starts_or_says(limit, "Too many open files", works)
+        self.assertIn(True, works)
+        self.assertIn(False, works)
+
+    def test_a_start_with_too_little_memory_for_threads_says_so(self):
+        """A thread's stack takes address space, which the C library says with EAGAIN."""
+        works = []
+        for mib in range(8, 48, 2):
+            limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))  # noqa: B023, E731
+            self.starts_or_says(limit, "Resource temporarily unavailable", works)
+        self.assertIn(True, works)
+        self.assertIn(False, works)
+
+    def starts_or_says(self, limit, reason, works):
+        server = subprocess.Popen(ECHO, preexec_fn=limit, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with server:
+            works.append(server.stdout.readline().startswith("listening on "))
+            if works[-1]:
+                server.terminate()
+            self.assertEqual(server.wait(SECONDS), 0 if works[-1] else 1)
+            self.assertRegex(server.stderr.read(), "^$" if works[-1] else rf"^echo: .*{reason}")
+
+    def test_a_full_disk_for_the_log_hurts_nobody(self):
+        with open("/dev/full", "w") as full:
+            server, url = self.start(PHP, stderr=full)
+        for _ in range(20):
+            with connect(url, proxy=None) as client:
+                self.echoes(client)
+        self.assertIsNone(server.poll())
+
+    def test_the_time_of_day_may_jump(self):
+        faults = Faults(self.folder)
+        command = [*ECHO, "ping_interval_ms=100", "pong_timeout_ms=1000", "idle_timeout_ms=60000"]
+        server, url = self.start(command, env=faults.environment())
+        client = self.client(url)
+        for years in -30, 30, 0:
+            faults.set(realtime_seconds=years * 365 * 86_400)
+            for _ in range(5):
+                time.sleep(0.1)
+                self.echoes(client)
+            self.echoes(self.client(url))
+        self.stops(server)
+
+    def test_a_process_that_was_stopped_holds_nobody_for_dead(self):
+        """All its time limits are over when it goes on; but the answers of the peers lie in its sockets."""
+        command = [*ECHO, "ping_interval_ms=50", "pong_timeout_ms=200"]
+        server, url = self.start(command)
+        clients = [self.client(url) for _ in range(50)]
+        for _ in range(5):
+            time.sleep(0.13)
+            server.send_signal(signal.SIGSTOP)
+            time.sleep(0.5)
+            server.send_signal(signal.SIGCONT)
+            for client in clients:
+                self.echoes(client)
+        self.stops(server)
+
+
+def cpu_seconds(process):
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
