@@ -93,12 +93,12 @@ test-fresh: ## make chat and make test in a clean Debian 12 root; FRESH_ONLY=cha
 	@scripts/test-fresh.sh
 
 .PHONY: asan tsan
-asan: ## the C tests with the address and undefined-behaviour sanitizers; CHURN_SECONDS=60 for a longer one
+asan: ## C tests and the engine's with the address sanitizer, C also for undefined behaviour; CHURN_SECONDS=60 for a longer one
 	@scripts/setup.sh test
-	@tests/run.py c-asan
-tsan: ## the same with the thread sanitizer
+	@tests/run.py c-asan engine-asan
+tsan: ## C tests and the engine's with the thread sanitizer
 	@scripts/setup.sh test
-	@tests/run.py c-tsan
+	@tests/run.py c-tsan engine-tsan
 
 .PHONY: hostile
 hostile: build ## a hundred good clients beside hostile ones; S=10 seconds of each attack, ATTACKS="storm garbage"

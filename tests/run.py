@@ -67,6 +67,8 @@ def all_suites() -> dict[str, Suite]:
         "c": Suite(["capi/tests/run.sh"], count_line, seconds=600),
         "c-asan": Suite(["capi/tests/run.sh", "asan"], count_line, seconds=900),
         "c-tsan": Suite(["capi/tests/run.sh", "tsan"], count_line, seconds=900),
+        "engine-asan": Suite(["engine/tests/sanitized.sh", "address"], count_cargo, seconds=1800, by_default=False),
+        "engine-tsan": Suite(["engine/tests/sanitized.sh", "thread"], count_cargo, seconds=3600, by_default=False),
         "fuzz": Suite(["scripts/fuzz.sh", "10"], count_line, seconds=900),
         "abi": Suite([*unittest, "tests/abi"], count_unittest),
         "php": Suite(["php-ext/tests/run.sh"], count_php),

@@ -8,6 +8,7 @@
 # One line for each test, the count at the end.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
+. scripts/sanitizers/common.sh
 
 LIBRARY=$(realpath -m "${CARGO_TARGET_DIR:-target}/release")
 OUT=target/c-tests
@@ -18,7 +19,6 @@ STATIC_LIBRARIES=$(sed -n 's/^Libs.private: //p' capi/install/wsengine.pc.in)
 VALGRIND="valgrind --quiet --fair-sched=yes --num-callers=20 --error-exitcode=99 --leak-check=full
     --show-leak-kinds=definite,indirect,possible --errors-for-leak-kinds=definite,indirect,possible
     --suppressions=capi/tests/valgrind.supp"
-TARGET=$(rustc -vV | sed -n 's/^host: //p')
 # The runs of programs, each "VARIANT PROGRAM COMMAND...".
 runs=()
 passed=0
@@ -68,9 +68,7 @@ sanitized() {
     local sanitizer=$1 program link
     local runtime options=(-std=c99 -g -O1 -Iinclude)
     prepare gcc nm openssl rustc cargo
-    runtime=$(rustc --print sysroot)/lib/rustlib/$TARGET/lib
-    runtime=$(ls "$runtime"/librustc*_rt."${sanitizer:0:1}"san.a 2>/dev/null) ||
-        die "this Rust has no runtime of the $sanitizer sanitizer in $runtime: use one of rustup"
+    runtime=$(sanitizer_runtime "$sanitizer") || exit 1
     build_sanitized "$sanitizer"
     if [ "$sanitizer" = address ]; then
         # The runtime for undefined behaviour is gcc's and would be the second one here: an error traps instead.
@@ -78,12 +76,12 @@ sanitized() {
         link=(-Wl,--whole-archive "$runtime" -Wl,--no-whole-archive "$OUT/libwsengine.a")
     else
         options+=(-fsanitize=thread)
-        export TSAN_OPTIONS="suppressions=$PWD/capi/tests/tsan.supp"
         # It knows no threads in a forked child.
         PROGRAMS=${PROGRAMS/processes/}
-        wrap_std
+        # Not by check: the variable that it sets is needed.
+        wrap_std "$OUT/tsan_std.o" || die "tsan_std.c cannot be compiled"
         # Also the library whole: a name of it that is wrapped would not be looked for in it.
-        link=("${wrapped[@]}" -Wl,--whole-archive "$runtime" "$OUT/libwsengine.a" -Wl,--no-whole-archive)
+        link=("$OUT/tsan_std.o" "${wraps[@]}" -Wl,--whole-archive "$runtime" "$OUT/libwsengine.a" -Wl,--no-whole-archive)
     fi
     for program in $PROGRAMS; do
         check "build: $program" gcc "${options[@]}" -c "capi/tests/$program.c" -o "$OUT/$program.o"
@@ -94,32 +92,12 @@ sanitized() {
     programs_run
 }
 
-# Generic code of Rust's standard library is compiled here, too, and not taken from where it lies without checks.
 build_sanitized() {
     local folder
     folder=$(realpath -m "${CARGO_TARGET_DIR:-target}")/sanitized-$1
-    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$1 -Cunsafe-allow-abi-mismatch=sanitizer -Zshare-generics=no
-        -Zcross-crate-inline-threshold=yes" CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_DEV_DEBUG=1 \
-        cargo build --quiet --locked --package wsengine-capi --target "$TARGET" --target-dir "$folder" ||
+    sanitized_cargo "$1" "$folder" "" build --quiet --package wsengine-capi ||
         die "the library cannot be built for the $1 sanitizer"
     ln -s "$folder/$TARGET/debug/libwsengine.a" "$OUT/libwsengine.a"
-}
-
-# Compiles tsan_std.c with the names of what it stands for; $wrapped is what the linker has to know.
-wrap_std() {
-    local names name symbol
-    names=$(nm "$OUT/libwsengine.a" 2>/dev/null | grep -oE '_R[A-Za-z0-9_]+$' | sort -u)
-    wrapped=("$OUT/tsan_std.o")
-    local defines=()
-    for name in MUTEX_LOCK:mutex5futex.*14lock_contended RWLOCK_READ:rwlock5futex.*14read_contended \
-        RWLOCK_WRITE:rwlock5futex.*15write_contended CONDVAR_WAIT:condvar5futex.*4wait \
-        CONDVAR_WAIT_TIMEOUT:condvar5futex.*12wait_timeout ONCE_CALL:once5futex.*4call; do
-        symbol=$(grep -E "3std3sys4sync.*${name#*:}\$" <<<"$names") ||
-            die "Rust's standard library has no ${name#*:} any more: see capi/tests/tsan_std.c"
-        defines+=("-D${name%%:*}=$symbol")
-        wrapped+=("-Wl,--wrap=$symbol")
-    done
-    check "build: tsan_std" gcc -std=c99 -O1 -g $WARNINGS "${defines[@]}" -c capi/tests/tsan_std.c -o "$OUT/tsan_std.o"
 }
 
 header_compiles() {

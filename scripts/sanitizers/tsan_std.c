@@ -1,6 +1,6 @@
 /* tsan_std.c - tells ThreadSanitizer where Rust's standard library waits. It comes built, and not for ThreadSanitizer, which
  * sees how a lock is taken at once or let go, since that is compiled into our code, but not how it is taken after a
- * wait. run.sh links these functions in the place of the library's, whose names it gives to the compiler. */
+ * wait. The linker puts these functions in the place of the library's, whose names common.sh gives to the compiler. */
 #include <stddef.h>
 #include <stdint.h>
 
