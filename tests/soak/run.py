@@ -172,7 +172,7 @@ def plot(servers, path):
         for server in servers:
             points = " ".join(
                 f"{left + width * sample[0] / seconds:.1f},{top + height * (1 - sample[column] / most):.1f}"
-                for sample in server.samples
+                for sample in server.samples[:: len(server.samples) // 300 + 1]
             )
             parts.append(f'<polyline fill="none" stroke="{COLOURS[server.name]}" points="{points}"/>')
     for index, server in enumerate(servers):
