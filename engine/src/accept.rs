@@ -8,6 +8,7 @@ use crate::hub;
 use crate::link::Shared;
 use crate::listen::{Listener, Speaks};
 use crate::peer::Peer;
+use crate::spare::Spare;
 use crate::stream;
 use crate::sys;
 use crate::sys::fork::{self, Kept};
@@ -41,6 +42,7 @@ pub(crate) async fn accept(listener: Listener, shared: Arc<Shared>) {
         Ok(listener) => listener,
         Err(error) => return report(&error, &mut None),
     };
+    let mut spare = Spare::take();
     let (mut turn, mut accepted) = (0, 0);
     let mut reported = None;
     loop {
@@ -69,13 +71,17 @@ pub(crate) async fn accept(listener: Listener, shared: Arc<Shared>) {
             Ok(Err(error)) if is_about_the_peer(&error) => {}
             Ok(Err(error)) => {
                 report(&error, &mut reported);
+                if lacks_descriptors(&error) && spare.lend(listener.get_ref()) {
+                    hub::with(|hub| hub.link().counters.refused.add(1));
+                }
                 tokio::time::sleep(PAUSE).await;
+                spare.take_back(speaks);
             }
         }
     }
 }
 
-fn accept_one(listener: &Socket) -> io::Result<(Kept<Socket>, SockAddr)> {
+pub(crate) fn accept_one(listener: &Socket) -> io::Result<(Kept<Socket>, SockAddr)> {
     let _gate = fork::gate();
     listener.accept().map(|(socket, peer)| (Kept::new(sys::move_above_select(socket)), peer))
 }
@@ -92,6 +98,11 @@ pub(crate) fn begin(accepted: Accepted, shared: &Arc<Shared>) {
 fn is_about_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut)
+}
+
+/// The process has no descriptor left, or the system.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 fn report(error: &io::Error, last: &mut Option<Instant>) {

@@ -61,6 +61,7 @@ mod preface;
 mod progress;
 mod response;
 mod server;
+mod spare;
 mod stats;
 mod stream;
 mod sys;

@@ -12,6 +12,7 @@ import unittest
 from pathlib import Path
 
 from matrix import ROOT, SECONDS
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 ECHO = [str(ROOT / "target/examples-c/echo"), "127.0.0.1:0"]
@@ -22,7 +23,20 @@ while ($event = ws_poll_event()) {
     if ($event->type === WsEngine\\Event::MESSAGE) { ws_send($event->conn, $event->data); }
 }
 """
-PHP = ["php", "-d", f"extension={ROOT / 'target/release/libwsengine_php.so'}", "-r", LOGGING]
+# It takes all descriptors that there are when it is told so.
+GREEDY = """
+$server = ws_server_start(['listen' => '127.0.0.1:0']);
+fwrite(STDOUT, $server->address . "\\n");
+$taken = [];
+while ($event = ws_poll_event()) {
+    if ($event->type === WsEngine\\Event::MESSAGE) {
+        if ($event->data === 'take') { while ($file = @fopen('/dev/null', 'r')) { $taken[] = $file; } }
+        if ($event->data === 'give') { $taken = []; }
+        ws_send($event->conn, $event->data);
+    }
+}
+"""
+PHP = ["php", "-d", f"extension={ROOT / 'target/release/libwsengine_php.so'}", "-r"]
 ENFILE, EMFILE = 23, 24
 
 
@@ -89,6 +103,21 @@ class Exhaustion(unittest.TestCase):
                 self.echoes(self.client(url))
         self.stops(server)
 
+    def test_clients_hear_that_there_are_no_descriptors(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))  # noqa: E731
+        _, url = self.start([*PHP, GREEDY], preexec_fn=limit, stderr=subprocess.DEVNULL)
+        client = self.client(url)
+        client.send("take")
+        self.assertEqual(client.recv(SECONDS), "take")
+        for _ in range(3):
+            with self.assertRaises(InvalidStatus) as refused:
+                connect(url, proxy=None)
+            self.assertEqual(refused.exception.response.status_code, 503)
+            self.echoes(client)
+        client.send("give")
+        self.assertEqual(client.recv(SECONDS), "give")
+        self.echoes(self.client(url))
+
     def test_a_start_without_a_descriptor_to_wake_the_host_says_so(self):
         faults = Faults(self.folder)
         faults.set(eventfd_errno=EMFILE)
@@ -124,7 +153,7 @@ class Exhaustion(unittest.TestCase):
 
     def test_a_full_disk_for_the_log_hurts_nobody(self):
         with open("/dev/full", "w") as full:
-            server, url = self.start(PHP, stderr=full)
+            server, url = self.start([*PHP, LOGGING], stderr=full)
         for _ in range(20):
             with connect(url, proxy=None) as client:
                 self.echoes(client)
