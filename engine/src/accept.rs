@@ -36,13 +36,12 @@ pub(crate) struct Accepted {
 }
 
 /// Accepts for ever.
-pub(crate) async fn accept(listener: Listener, shared: Arc<Shared>) {
+pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Shared>) {
     let speaks = listener.speaks;
     let listener = match sys::watch_listener(listener) {
         Ok(listener) => listener,
         Err(error) => return report(&error, &mut None),
     };
-    let mut spare = Spare::take();
     let (mut turn, mut accepted) = (0, 0);
     let mut reported = None;
     loop {

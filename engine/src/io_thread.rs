@@ -4,6 +4,7 @@ use crate::accept;
 use crate::hub::{self, Hub};
 use crate::link::Shared;
 use crate::listen::Listener;
+use crate::spare::Spare;
 use crate::systemd;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -40,11 +41,15 @@ pub(crate) fn run(
     };
     let running = Running(shared.clone());
     hub::set(Some(Hub::new(shared.clone(), thread)));
+    // All descriptors are open when the server has started.
+    let listeners: Vec<_> = listeners.into_iter().map(|listener| (listener, Spare::take())).collect();
     ready(Ok(()));
     runtime.block_on(async {
         let accepting: Vec<_> = listeners
             .into_iter()
-            .map(|listener| tokio::task::spawn_local(accept::accept(listener, shared.clone())))
+            .map(|(listener, spare)| {
+                tokio::task::spawn_local(accept::accept(listener, spare, shared.clone()))
+            })
             .collect();
         tokio::task::spawn_local(timers(shared.clone()));
         if thread == 0 {

@@ -68,6 +68,11 @@ class Peers:
         self.ended += 1
         self.open()
 
+    def close(self):
+        for key in list(self.selector.get_map().values()):
+            key.fileobj.close()
+        self.selector.close()
+
     def run(self, seconds):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
