@@ -57,7 +57,11 @@ impl Hub {
         if any {
             // A timeout that begins with a command must not be cut short by the time the thread was kept from it.
             self.now = self.shared.now();
+            let many = commands.list.len();
             self.carry_out(&mut commands);
+            if many > 0 {
+                self.link().inbox.answered(many, self.shared.now() - self.now);
+            }
             commands.clear();
         }
         self.commands = commands;

@@ -4,10 +4,11 @@
 //! that has reached its share of `event_queue_events` or `event_queue_bytes` takes no more messages, only what
 //! cannot wait: opens, closes and the like. At twice its share no more sockets are accepted.
 //!
-//! Where more comes than the host can take, a long queue helps nobody and makes everybody wait. So once a batch was full,
-//! those who send much fill the next ones only with what the host takes in half a millisecond.
+//! Where more comes than the host can take, or than the I/O thread can answer, a long queue helps nobody and makes
+//! everybody wait. So those who send much fill a batch only with what each of the two does in half a millisecond.
 
 use crate::event::{ConnId, Event, EventBody, Request};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wsengine_proto::{Kind, Payload};
@@ -17,18 +18,17 @@ use wsengine_proto::{Kind, Payload};
 const OWN_BUFFER_BYTES: usize = 16 * 1024;
 /// A used batch keeps this much of its buffer for the next round.
 const KEPT_BYTES: usize = 1 << 20;
-/// For so long the host is kept busy by a batch, when more comes than it can take.
+/// For so long the host, and then the I/O thread with the answers, is kept busy by a batch of those who send much.
 const FULL_BATCH: Duration = Duration::from_micros(500);
 /// Those who send much fill an eighth of a batch at most: the answers keep the I/O thread busy, too.
 const SHARE_OF_MUCH: usize = 8;
-/// But so many messages, however slow the host is.
-const LEAST_EVENTS: usize = 64;
-
 /// The queue of one I/O thread.
 pub(crate) struct Inbox {
     batch: Mutex<Batch>,
     most: Room,
     most_of_much: Room,
+    /// So many commands, thus about as many answers, the I/O thread carries out in [`FULL_BATCH`].
+    answerable: AtomicUsize,
 }
 
 /// What a batch holds.
@@ -42,11 +42,14 @@ impl Inbox {
     /// Half of the share is for the batch that fills, half for the one in the host's hands.
     pub(crate) fn new(event_queue_events: usize, event_queue_bytes: usize, threads: usize) -> Self {
         let [events, bytes] = [event_queue_events, event_queue_bytes].map(|most| (most / threads / 2).max(1));
-        let most_of_much = Room {
-            events: (events / SHARE_OF_MUCH).max(LEAST_EVENTS.min(events)),
-            bytes: (bytes / SHARE_OF_MUCH).max(1),
-        };
-        Inbox { batch: Mutex::default(), most: Room { events, bytes }, most_of_much }
+        let most_of_much =
+            Room { events: (events / SHARE_OF_MUCH).max(1), bytes: (bytes / SHARE_OF_MUCH).max(1) };
+        Inbox {
+            batch: Mutex::default(),
+            most: Room { events, bytes },
+            most_of_much,
+            answerable: AtomicUsize::new(usize::MAX),
+        }
     }
 
     /// May connections open? The events of those that come and go have to be bounded too: a host that does not poll
@@ -74,10 +77,21 @@ impl Inbox {
         self.room(&self.lock(), sends_much)
     }
 
+    /// The I/O thread has carried out so many commands in this time. The dearest of late count: after them it takes some
+    /// dozen cheaper batches until twice as many events are let in.
+    pub(crate) fn answered(&self, commands: usize, taken: Duration) {
+        let before = self.answerable.load(Ordering::Relaxed);
+        let more = before.saturating_add(before / 32 + 1);
+        self.answerable.store(in_time(commands, taken).min(more), Ordering::Relaxed);
+    }
+
     #[inline]
     fn room(&self, batch: &Batch, sends_much: bool) -> bool {
         let (most, events) = match sends_much {
-            true => (&self.most_of_much, self.most_of_much.events.min(batch.paced)),
+            true => {
+                let answerable = self.answerable.load(Ordering::Relaxed);
+                (&self.most_of_much, self.most_of_much.events.min(batch.paced).min(answerable))
+            }
             false => (&self.most, self.most.events),
         };
         batch.records.len() < events && batch.bytes < most.bytes
@@ -226,8 +240,7 @@ impl Batch {
     /// The host has dealt with it in this time, and more was there: when it is filled again it holds what the host
     /// takes in [`FULL_BATCH`].
     pub(crate) fn pace(&mut self, taken: Duration) {
-        let events = self.len() as u128 * FULL_BATCH.as_nanos() / taken.as_nanos().max(1);
-        self.paced = (events as usize).max(LEAST_EVENTS);
+        self.paced = in_time(self.len(), taken);
     }
 
     /// Makes it ready to be filled again.
@@ -261,6 +274,12 @@ impl Batch {
         self.bytes += size_of::<Record>();
         self.records.push(Record { conn: conn.as_u64(), time, what });
     }
+}
+
+/// How many can be dealt with in [`FULL_BATCH`] if so many took so long. One always can.
+fn in_time(count: usize, taken: Duration) -> usize {
+    let many = count as u128 * FULL_BATCH.as_nanos() / taken.as_nanos().max(1);
+    usize::try_from(many).unwrap_or(usize::MAX).max(1)
 }
 
 #[cfg(test)]
@@ -303,9 +322,9 @@ mod tests {
         let inbox = Inbox::new(4, 1 << 20, 1);
         let mut batch = inbox.lock();
         text(&mut batch, "one");
-        assert!(inbox.has_room(&mut batch, true) && !batch.was_full());
+        assert!(inbox.has_room(&mut batch, false) && !batch.was_full());
         text(&mut batch, "two");
-        assert!(!inbox.has_room(&mut batch, true) && batch.was_full());
+        assert!(!inbox.has_room(&mut batch, false) && batch.was_full());
 
         let inbox = Inbox::new(1_000, 2_000, 1);
         let mut batch = inbox.lock();
@@ -313,5 +332,30 @@ mod tests {
         assert!(!inbox.has_room(&mut batch, true));
         batch.clear();
         assert!(inbox.has_room(&mut batch, true) && !batch.was_full());
+    }
+
+    #[test]
+    fn who_sends_much_fills_a_batch_with_what_can_be_answered_in_time() {
+        let inbox = Inbox::new(100_000, 1 << 30, 1);
+        let room = |sends_much| {
+            let mut batch = Batch::default();
+            (0..)
+                .take_while(|_| {
+                    let room = inbox.has_room(&mut batch, sends_much);
+                    text(&mut batch, "");
+                    room
+                })
+                .count()
+        };
+        assert_eq!((room(false), room(true)), (50_000, 6_250));
+        inbox.answered(10, 10 * FULL_BATCH);
+        assert_eq!((room(false), room(true)), (50_000, 1), "one always has room");
+        inbox.answered(100, FULL_BATCH);
+        assert_eq!(room(true), 2, "it grows slowly");
+        inbox.answered(100, Duration::ZERO);
+        for _ in 0..400 {
+            inbox.answered(1, FULL_BATCH / 100);
+        }
+        assert_eq!(room(true), 100);
     }
 }

@@ -103,6 +103,8 @@ pub(crate) struct HostWake {
     event: EventFd,
     /// The host sleeps, or waits on the descriptor in a loop of its own.
     armed: AtomicBool,
+    /// It was woken, but does not run yet.
+    coming: AtomicBool,
     /// Somebody wants the poll to return with nothing.
     woken: AtomicBool,
     /// The host has asked for the descriptor, so it has to tell the truth between polls as well.
@@ -114,6 +116,7 @@ impl HostWake {
         Ok(HostWake {
             event: EventFd::new()?,
             armed: AtomicBool::new(false),
+            coming: AtomicBool::new(false),
             woken: AtomicBool::new(false),
             exported: AtomicBool::new(false),
         })
@@ -124,8 +127,19 @@ impl HostWake {
     #[inline]
     pub(crate) fn notify(&self) {
         if self.armed.load(Ordering::SeqCst) && self.armed.swap(false, Ordering::SeqCst) {
+            self.coming.store(true, Ordering::Relaxed);
             self.event.signal();
         }
+    }
+
+    /// Was the host woken by [`HostWake::notify`], and has not come yet?
+    pub(crate) fn is_coming(&self) -> bool {
+        self.coming.load(Ordering::Relaxed)
+    }
+
+    /// The same, once for each time.
+    pub(crate) fn take_coming(&self) -> bool {
+        self.is_coming() && self.coming.swap(false, Ordering::Relaxed)
     }
 
     /// Makes the current, or else the next, poll return. Async-signal-safe.
@@ -150,6 +164,7 @@ impl HostWake {
 
     pub(crate) fn disarm(&self) {
         self.armed.store(false, Ordering::SeqCst);
+        self.coming.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn event(&self) -> &EventFd {

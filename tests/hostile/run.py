@@ -3,10 +3,11 @@
 
 For each attack of attacks.py a server runs it for so long, while wsload echoes 2,000 messages a second over 100
 connections, each latency from when the message was due. All of them must be answered, the server must stay below its
-caps of memory, and get rid of the attackers' descriptors when they have gone; none may wait for a second. How late the answers are is shown beside
-those of a server that nobody attacks; with --check more than twice as late (and more than 2 ms) is an error.
+caps of memory, and get rid of the attackers' descriptors when they have gone; none may wait for a second. How late the
+answers are is shown beside those of a server that nobody attacks; with --check more than twice as late, and more than
+1 ms, in most of three attempts is an error.
 
-The server has one processor, the good clients and the attacker share another, the attacker with the lowest priority.
+The server has one processor; the attacker has what the good clients leave of another.
 """
 
 import argparse
@@ -47,7 +48,7 @@ OPTIONS = {
 MOST_MEMORY = 256 << 20
 GONE_AFTER = 8.0
 TOO_LATE = 1_000_000  # microseconds
-BARELY = 2000
+BARELY = 1000
 
 
 class Server:
@@ -145,14 +146,18 @@ def main():
     failed = 0
     calm = median(measure("nothing", options.seconds)[1]["p99"] for _ in range(3))
     print(f"nobody attacks: p99 {calm:.0f} us")
+
+    def is_late(seen):
+        return seen["p99"] > max(2 * calm, BARELY)
+
     for attack in options.attacks or attacks.ATTACKS:
         wrong, seen = measure(attack, options.seconds)
-        late = seen["p99"] > max(2 * calm, BARELY)
-        if late and options.check:
-            # Once more, for the machine may have been busy with something else.
-            again, seen = measure(attack, options.seconds)
-            wrong += again
-            if seen["p99"] > max(2 * calm, BARELY):
+        if options.check and is_late(seen):
+            # Twice more, for the machine may have been busy with something else.
+            attempts = [measure(attack, options.seconds) for _ in range(2)]
+            wrong += [fault for faults, _ in attempts for fault in faults]
+            seen["p99"] = median([seen["p99"], *(other["p99"] for _, other in attempts)])
+            if is_late(seen):
                 wrong.append("the answers come too late")
         failed += bool(wrong)
         print(

@@ -220,7 +220,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         value: Value::Number,
         allowed: "a whole number from 16 to 16,777,216",
         default: "16384",
-        doc: "Events that may wait to be polled; then no more messages are read, and nothing is lost.",
+        doc: "Events that may wait to be polled; then no more messages are read, and nothing is lost. Connections that \
+              send much are read only while an eighth of it is not full, so that others find room.",
         apply: |s, v| Some(s.event_queue_events = number(v, 16, 1 << 24)?),
     },
     OptionInfo {

@@ -269,7 +269,10 @@ impl Conn {
             self.has_spoken = true;
             link.counters.messages_in.add(messages as u64);
             link.counters.bytes_in.add(payload as u64);
-            hub.announce();
+            match hub.is_busy(self.id.slot()) {
+                true => hub.announce(),
+                false => hub.announce_promptly(),
+            }
         }
         *left = left.saturating_sub(work);
         hub.worked(work);

@@ -4,10 +4,12 @@
 //! for each handshake) and the hook before parking reach it by [`with`].
 
 mod handshakes;
+mod host;
 mod stop;
 mod turns;
 
 use self::handshakes::Handshakes;
+use self::host::Host;
 pub(crate) use self::turns::{Ticket, Turns, turn};
 use crate::accept::Accepted;
 use crate::driver::{Conn, Driver, Opened};
@@ -32,17 +34,8 @@ use wsengine_proto::deflate::Scratch;
 
 /// The one buffer that all sockets of a thread are read into.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
-/// The host is woken after so many reads with events, or before the thread parks, whichever is first: one
-/// wake-up, poll and reply for many messages.
-const READS_PER_WAKE: u32 = 64;
-/// A thread with so much to do that it never parks looks into its mailbox every so many tasks, or so much work.
-const POLLS_PER_LOOK: u32 = 64;
-const WORK_PER_LOOK: usize = 512 * 1024;
 /// With too much in all queues together, the largest are looked for so often at most.
 const BETWEEN_RELIEFS: Duration = Duration::from_millis(10);
-/// A thread that finds something in its mailbox again and again turns to the sockets after so long.
-const LONGEST_LOOK: Duration = Duration::from_millis(1);
-
 thread_local! {
     static HUB: RefCell<Option<Hub>> = const { RefCell::new(None) };
 }
@@ -82,10 +75,7 @@ pub(crate) struct Hub {
     paused: Vec<u32>,
     /// Handshakes on which the host has yet to decide, and who waits for it.
     pub(crate) undecided: HashMap<ConnId, oneshot::Sender<Decision>>,
-    unannounced: u32,
-    polls: u32,
-    /// Bytes read and messages, in bytes, since the last look into the mailbox.
-    worked_since_look: usize,
+    host: Host,
     /// How many connections send much.
     busy: usize,
     /// When the largest queues may have to go again.
@@ -129,9 +119,7 @@ impl Hub {
             encoder: Encoder::default(),
             paused: Vec::new(),
             undecided: HashMap::new(),
-            unannounced: 0,
-            polls: 0,
-            worked_since_look: 0,
+            host: Host::default(),
             busy: 0,
             next_relief: Duration::ZERO,
             refusals: Throttle::default(),
@@ -328,37 +316,7 @@ impl Hub {
         }
     }
 
-    // ---- the host ----
-
-    /// There are new events; the host hears of them soon.
-    #[inline]
-    pub(crate) fn announce(&mut self) {
-        self.unannounced += 1;
-        if self.unannounced >= READS_PER_WAKE {
-            self.notify();
-        }
-    }
-
-    /// The host hears of all events now.
-    fn notify(&mut self) {
-        if self.unannounced > 0 {
-            self.unannounced = 0;
-            self.shared.wake.notify();
-        }
-    }
-
-    /// A task of this thread runs, and does so much work besides what it counts itself.
-    #[inline]
-    pub(crate) fn polled(&mut self, work: usize) {
-        self.polls = self.polls.wrapping_add(1);
-        self.worked(work);
-        if self.polls.is_multiple_of(POLLS_PER_LOOK) || self.worked_since_look >= WORK_PER_LOOK {
-            self.worked_since_look = 0;
-            self.now = self.shared.now();
-            self.run_commands();
-            self.notify();
-        }
-    }
+    // ---- who sends much ----
 
     /// Notes whether a connection sends much.
     #[inline]
@@ -379,38 +337,6 @@ impl Hub {
     #[inline]
     pub(crate) fn busy(&self) -> usize {
         self.busy
-    }
-
-    /// A task has done so much, in bytes read.
-    #[inline]
-    pub(crate) fn worked(&mut self, work: usize) {
-        self.worked_since_look += work;
-    }
-
-    /// The last thing before the thread sleeps.
-    pub(crate) fn before_park(&mut self) {
-        let mut begun = None;
-        loop {
-            // In the loop, as commands make events too.
-            self.notify();
-            self.link().mailbox.set_idle(true);
-            if !self.run_commands() {
-                return;
-            }
-            self.link().mailbox.set_idle(false);
-            if self.now - *begun.get_or_insert(self.now) > LONGEST_LOOK {
-                // A host that sends without a pause must not keep the thread from the sockets. With this task it looks
-                // at them, without waiting, and comes back here.
-                tokio::task::spawn_local(tokio::task::yield_now());
-                return self.notify();
-            }
-        }
-    }
-
-    /// The first thing after it.
-    pub(crate) fn after_unpark(&mut self) {
-        self.link().mailbox.set_idle(false);
-        self.now = self.shared.now();
     }
 
     // ---- backpressure ----

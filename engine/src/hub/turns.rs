@@ -1,25 +1,20 @@
 //! Turns of those who cost much: connections that send much, handshakes, and accepting.
 //!
-//! Only some have a turn between two looks at the sockets, and the others wait in the order in which they came. So who
-//! says something now and then, as most do, waits for a few of them and not for all.
+//! Between two looks at the sockets one has its turn, and the others wait in the order in which they came. So who says
+//! something now and then, as most do, waits for one of them and not for all; nor does the host's answer wait for more.
 
 use super::with;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-/// Turns between two looks at the sockets.
-const TURNS_PER_LOOK: usize = 8;
-
 /// The number of a task that waits for its turn.
 pub(crate) type Ticket = u64;
 
 #[derive(Default)]
 pub(crate) struct Turns {
-    /// Taken since the last look at the sockets.
-    taken: usize,
-    /// Will [`after_next_look`] run?
-    counts: bool,
+    /// The turn after the last look at the sockets has been given, so [`after_next_look`] will run.
+    given: bool,
     /// Tasks that have a ticket; all tickets before theirs have been called.
     waiting: VecDeque<Waker>,
     called: Ticket,
@@ -35,11 +30,8 @@ impl Turns {
             }
             return is_called;
         }
-        if !std::mem::replace(&mut self.counts, true) {
+        if !std::mem::replace(&mut self.given, true) {
             tokio::task::spawn_local(after_next_look());
-        }
-        if self.taken < TURNS_PER_LOOK && self.waiting.is_empty() {
-            self.taken += 1;
             return true;
         }
         *ticket = Some(self.called + self.waiting.len() as Ticket);
@@ -47,13 +39,13 @@ impl Turns {
         false
     }
 
-    /// The sockets have been looked at: the next have their turns. False: none waits.
+    /// The sockets have been looked at: the next has its turn. False: none waits.
     fn call(&mut self) -> bool {
-        self.taken = self.waiting.len().min(TURNS_PER_LOOK);
-        self.called += self.taken as Ticket;
-        self.waiting.drain(..self.taken).for_each(Waker::wake);
-        self.counts = self.taken > 0;
-        self.counts
+        let next = self.waiting.pop_front();
+        self.given = next.is_some();
+        self.called += Ticket::from(self.given);
+        next.map(Waker::wake);
+        self.given
     }
 }
 
@@ -68,10 +60,16 @@ pub(crate) async fn turn() {
 }
 
 async fn after_next_look() {
+    let more = || {
+        with(|hub| {
+            hub.attend_to_host();
+            hub.turns.call()
+        })
+    };
     loop {
         // A task that yields goes on after the look.
         tokio::task::yield_now().await;
-        if with(|hub| hub.turns.call()) != Some(true) {
+        if more() != Some(true) {
             return;
         }
     }
