@@ -79,7 +79,9 @@ deb: extension ## make a Debian package for this Debian's PHP, in target/deb
 	@scripts/deb.sh
 
 .PHONY: bench
-bench: build ## measure throughput, latency and memory; BENCH="--only idle" passes options on
+bench: build ## measure it beside other servers; BENCH="--only idle" passes options on, BENCH=--page writes docs/benchmarks.md
+	@scripts/setup.sh bench
+	@$(CARGO) build --release --locked --manifest-path bench/peers/Cargo.toml --target-dir target/bench/peers
 	@python3 bench/run.py $(BENCH)
 
 .PHONY: autobahn
@@ -104,6 +106,11 @@ tsan: ## C tests and the engine's with the thread sanitizer
 hostile: build ## a hundred good clients beside hostile ones; S=10 seconds of each attack, ATTACKS="storm garbage"
 	@scripts/setup.sh test
 	@tests/hostile/run.py --seconds $(or $(S),10) $(ATTACKS)
+
+.PHONY: microbench
+microbench: build ## what pieces of the protocol, calls of the engine and of PHP cost
+	@$(CARGO) bench --locked --package wsengine-proto --package wsengine --bench protocol --bench host
+	@php -q -d extension=$(EXTENSION) bench/programs/calls.php
 
 .PHONY: soak
 soak: build ## hours of coming and going, H of them (2): memory, descriptors and threads stay; PLOT=FILE draws it

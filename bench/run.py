@@ -13,12 +13,14 @@ import subprocess
 import sys
 from statistics import median
 
-from cells import BARS, CELLS, IDLE_CONNECTIONS
+import page
+from cells import BARS, CELLS, SCALE
+from results import Results, table, verdicts
 from servers import SERVERS, TARGET, Failure, Running
 
 WSLOAD = TARGET / "release" / "wsload"
-# Connections, what a server keeps open besides, and room for one that moves its sockets to high numbers.
-DESCRIPTORS = IDLE_CONNECTIONS + 2_560
+# What a server keeps open besides its connections.
+OTHER_DESCRIPTORS = 500
 # Above this share of the CPUs taken by other programs a measurement is repeated.
 QUIET = 0.05
 
@@ -26,15 +28,14 @@ QUIET = 0.05
 def main():
     options = arguments()
     try:
-        raise_descriptor_limit()
         if not WSLOAD.exists():
             raise Failure(f"{WSLOAD} is missing: run `make bench`, or `cargo build --release -p wsload`")
         servers = [server for server in SERVERS if server.name in options.servers and is_built(server)]
-        for server in servers:
-            server.compile()
-        cells = [cell for cell in CELLS if options.only in cell.title]
+        all_cells = [*CELLS, *(SCALE if options.scale else [])]
+        cells = [cell for cell in all_cells if options.only in cell.title]
         if not cells:
-            raise Failure(f"no cell contains {options.only!r}; there are: {'; '.join(cell.title for cell in CELLS)}")
+            raise Failure(f"no cell contains {options.only!r}; there are: {'; '.join(cell.title for cell in all_cells)}")
+        raise_descriptor_limit(max(cell.connections() for cell in cells) + OTHER_DESCRIPTORS)
         results, failures = measure(servers, cells, options)
     except Failure as failure:
         print(f"bench: {failure}", file=sys.stderr)
@@ -46,7 +47,9 @@ def main():
     missed = print_bars(bars, results)
     for failure in failures:
         print(f"failed: {failure}")
-    print_machine(options, results)
+    print(conditions(options, results))
+    if options.page:
+        page.write(servers, cells, bars, results, conditions(options, results))
     return 1 if failures or (missed and options.check) else 0
 
 
@@ -61,6 +64,8 @@ def arguments():
     parser.add_argument("--only", default="", metavar="TEXT", help="only cells whose title contains this")
     parser.add_argument("--spread", action="store_true", help="let the server use all CPUs")
     parser.add_argument("--check", action="store_true", help="exit with status 1 if a bar is missed")
+    parser.add_argument("--scale", action="store_true", help="also what many connections and more I/O threads cost")
+    parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md and its pictures")
     options = parser.parse_args()
     if options.rounds < 1 or options.retries < 0:
         parser.error("--rounds must be at least 1, --retries at least 0")
@@ -70,27 +75,27 @@ def arguments():
     return options
 
 
-def raise_descriptor_limit():
+def raise_descriptor_limit(needed):
     """For this process and all that it starts."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
+    if hard != resource.RLIM_INFINITY and hard < needed:
         raise Failure(
-            f"{IDLE_CONNECTIONS:,} connections need {DESCRIPTORS:,} descriptors, but the hard limit is {hard:,}: "
-            "raise it, as root with `ulimit -Hn`, for good in /etc/security/limits.conf"
+            f"{needed:,} descriptors are needed, but the hard limit is {hard:,}: raise it, as root with `ulimit -Hn`, for "
+            "good in /etc/security/limits.conf"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def is_built(server):
-    missing = ", ".join(str(path) for path in server.missing())
+    missing = server.missing()
     if missing:
-        print(f"bench: {server.name} is left out, not built: {missing}", file=sys.stderr)
+        print(f"bench: {server.name} is left out; {'; '.join(missing)}", file=sys.stderr)
     return not missing
 
 
 def measure(servers, cells, options):
-    """The reports by (cell, server), one for each round; servers take turns in each cell of a round."""
-    results, failures = {}, []
+    """A report of each cell and server for each round; servers take turns in each cell of a round."""
+    results, failures = Results(), []
     for number in range(1, options.rounds + 1):
         for cell in cells:
             for server in servers:
@@ -99,7 +104,7 @@ def measure(servers, cells, options):
                 print(f"round {number}/{options.rounds}: {cell.title}, {server.name}", file=sys.stderr)
                 try:
                     report = measure_quietly(server, cell, options)
-                    results.setdefault((cell.title, server.name), []).append(report)
+                    results.add(cell, server.name, report)
                 except Failure as failure:
                     failures.append(f"{cell.title}, {server.name}, round {number}: {failure}")
     return results, failures
@@ -120,7 +125,8 @@ def measure_quietly(server, cell, options):
 
 def measure_once(server, cell, options):
     """One cell against a fresh server, so that no measurement inherits another's memory."""
-    with Running(server.programs[cell.program], options.server_cpus) as running:
+    cpus = os.sched_getaffinity(0) if cell.spread else options.server_cpus
+    with Running(server.programs[cell.program], cpus) as running:
         mode, *load = cell.load.split()
         command = [WSLOAD, "--json", "--cpu", str(options.client_cpu), "--pid", str(running.pid)]
         command += [mode, running.address, *load]
@@ -131,35 +137,11 @@ def measure_once(server, cell, options):
             raise Failure(f"no end after {timeout.timeout:.0f} s; the server said:{running.said()}") from timeout
         if done.returncode != 0:
             raise Failure(f"{done.stderr.strip()}; the server said:{running.said()}")
-        return json.loads(done.stdout)
-
-
-def value_of(results, cell, server, field):
-    """The median over the rounds; nothing if the cell was not measured."""
-    reports = results.get((cell.title, server))
-    return median(report[field] for report in reports) if reports else None
-
-
-def ratio_to_floor(results, cell, server, field):
-    """The median of the ratios within each round: what slows the machine slows both."""
-    pairs = zip(results.get((cell.title, server), []), results.get((cell.title, "floor"), []))
-    ratios = [report[field] / floor[field] for report, floor in pairs if floor[field]]
-    return median(ratios) if ratios else None
+    return json.loads(done.stdout) | running.figures()
 
 
 def print_table(servers, cells, results):
-    rows = [["64 B text, medians (x floor)", "", *(server.name for server in servers)]]
-    for cell in cells:
-        for figure in cell.figures:
-            row = [cell.title, figure.label]
-            for server in servers:
-                value = value_of(results, cell, server.name, figure.field)
-                ratio = ratio_to_floor(results, cell, server.name, figure.field)
-                text = "-" if value is None else figure.show(value)
-                if server.name != "floor" and figure.ratio and ratio is not None:
-                    text += f" ({ratio:.2f})"
-                row.append(text)
-            rows.append(row)
+    rows = [["64 B text, medians (x floor)", "", *(server.name for server in servers)], *table(servers, cells, results)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     print()
     for row in rows:
@@ -171,26 +153,29 @@ def print_table(servers, cells, results):
 def print_bars(bars, results):
     """Says of each bar whether it is met; returns how many are not, those that were not measured included."""
     missed = 0
-    for bar in bars:
-        value = value_of(results, bar.cell, bar.server, bar.field)
-        met = value is not None and bar.met(value)
-        missed += not met
-        verdict, measured = "met" if met else "missed", "not measured" if value is None else f"{value:,.0f}"
-        print(f"{verdict:<7} {bar.text}: {measured}")
+    for is_met, text, measured, limit in verdicts(bars, results):
+        missed += not is_met
+        print(f"{'met' if is_met else 'missed':<7} {text}: {measured} ({limit})")
     return missed
 
 
-def print_machine(options, results):
+def conditions(options, results):
+    """Under which it was measured, in sentences."""
     server = ",".join(map(str, sorted(options.server_cpus)))
-    print(f"{options.rounds} rounds; server on CPU {server}, load client on CPU {options.client_cpu} of {os.cpu_count()}")
+    said = [
+        f"{options.rounds} rounds of {options.seconds:g} s; server on CPU {server}, load client on CPU {options.client_cpu}; "
+        f"{page.machine()}."
+    ]
     if options.server_cpus == {options.client_cpu}:
-        print("one CPU for both: rates are what is left of it beside the load client")
-    disturbed = [report["others"] for reports in results.values() for report in reports if report["others"] > QUIET]
+        said.append("One CPU for both: rates are what is left of it beside the load client.")
+    reports = results.all()
+    disturbed = [report["others"] for report in reports if report["others"] > QUIET]
     if disturbed:
-        print(
-            f"other programs took {median(disturbed):.0%} of the CPUs during {len(disturbed)} of "
-            f"{sum(map(len, results.values()))} measurements: rates are too low there, latencies too high"
+        said.append(
+            f"Other programs took {median(disturbed):.0%} of the CPUs during {len(disturbed)} of {len(reports)} "
+            "measurements: rates are too low there, latencies too high."
         )
+    return "\n".join(said)
 
 
 class OtherPrograms:

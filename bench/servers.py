@@ -1,16 +1,15 @@
 """The servers that are compared, and how one is started, found and stopped.
 
-A new peer is one more entry of SERVERS. Its programs print "listening on ADDRESS:PORT"; a program that
-cannot is given a free port in place of "{port}", and is ready when it accepts a connection there.
+A new peer is one more file in peers/, in C, JavaScript or Rust. A line of the comment at its beginning shows how it is
+called, `NAME echo|broadcast          prints "listening on 127.0.0.1:PORT"`: echo, broadcast or both, and each further word
+is a server by itself that echoes. What a program in C is compiled with says a line that begins with `cc:`.
 """
 
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,66 +34,97 @@ class Server:
     name: str
     programs: dict[str, list[str]]
     needs: tuple[Path, ...] = ()
-    sources: tuple[Path, ...] = ()
+    sources: tuple[tuple[Path, tuple[str, ...]], ...] = ()
 
     def missing(self):
-        """The files that are not built yet."""
-        return [path for path in (*self.needs, *self.sources) if not path.exists()]
+        """What keeps it from being measured, in words: files that are not built, programs that do not compile."""
+        absent = [f"not built: {path}" for path in self.needs if not path.exists()]
+        return absent or [fault for source, flags in self.sources for fault in compile_c(source, flags)]
 
-    def compile(self):
-        """Compiles its C programs; cargo and make build everything else."""
-        for source in self.sources:
-            binary(source).parent.mkdir(parents=True, exist_ok=True)
-            command = ["cc", "-std=c11", "-O2", f"-I{ROOT / 'include'}", "-o", binary(source), source]
-            libraries = [need for need in self.needs if need.suffix == ".a"]
-            if subprocess.run([*command, *libraries, "-lpthread", "-ldl", "-lm"]).returncode != 0:
-                raise Failure(f"{source} does not compile")
+
+def compile_c(source, flags):
+    """Compiles a program in C if it is newer than what is there; cargo and make build everything else."""
+    program = binary(source)
+    needed = [source, *(Path(flag) for flag in flags if flag.startswith("/"))]
+    if not all(path.exists() for path in needed):
+        return [f"not there: {path}" for path in needed if not path.exists()]
+    if program.exists() and program.stat().st_mtime > max(path.stat().st_mtime for path in needed):
+        return []
+    program.parent.mkdir(parents=True, exist_ok=True)
+    command = ["cc", "-std=c11", "-O2", f"-I{ROOT / 'include'}", "-o", program, source, *flags]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    return [f"{source} does not compile:\n{done.stderr}"] if done.returncode != 0 else []
 
 
 def binary(source):
     return TARGET / "bench" / source.stem
 
 
-def compiled(source, *arguments):
-    return [str(binary(source)), *arguments]
+def ours_in_c(source):
+    return source, (str(C_LIBRARY), "-lpthread", "-ldl", "-lm")
 
 
 def php(script):
     return ["php", "-q", "-d", f"extension={EXTENSION}", str(script), "127.0.0.1", "0", "1"]
 
 
-FLOOR = ROOT / "bench/floor/floor.c"
+def peers_of(source):
+    """The servers of a file in peers/."""
+    text = source.read_text()
+    usage = re.search(rf"\b{source.stem}(?:\.\w+)? ([a-z|]+) +prints", text)
+    flags = re.search(r"\bcc: (.*)", text)
+    if source.suffix == ".c":
+        command = [str(binary(source))]
+        compiled = ((source, tuple(flags[1].format(tools=TOOLS).split()) if flags else ()),)
+        needs = ()
+    elif source.suffix == ".js":
+        command, compiled, needs = ["node", str(source)], (), (Path("/usr/bin/node"), Path("/usr/share/nodejs/ws"))
+    else:
+        program = TARGET / "bench/peers/release" / source.stem
+        command, compiled, needs = [str(program)], (), (program,)
+    modes = usage[1].split("|")
+    common = [mode for mode in modes if mode in ("echo", "broadcast")]
+    servers = [Server(source.stem, {mode: [*command, mode] for mode in common}, needs, compiled)]
+    return servers + [
+        Server(mode, {"echo": [*command, mode]}, needs, compiled) for mode in modes if mode not in common
+    ]
+
+
+PEERS = ROOT / "bench/peers"
+TOOLS = TARGET / "bench/socketify"
 PHP_ECHO = ROOT / "examples/php/echo/server.php"
 PHP_BROADCAST = ROOT / "bench/programs/broadcast.php"
 C_ECHO = ROOT / "examples/c/echo.c"
 C_BROADCAST = ROOT / "bench/programs/broadcast.c"
 
-SERVERS = [
+OURS = [
     Server(
-        "floor",
-        {"echo": compiled(FLOOR, "echo"), "broadcast": compiled(FLOOR, "broadcast")},
-        sources=(FLOOR,),
+        "c",
+        {
+            "echo": [str(binary(C_ECHO)), "127.0.0.1:0", "1"],
+            **{f"echo {threads}": [str(binary(C_ECHO)), "127.0.0.1:0", f"io_threads={threads}"] for threads in (1, 2, 4)},
+            "broadcast": [str(binary(C_BROADCAST)), "127.0.0.1:0", "1"],
+            "timed broadcast": [str(binary(C_BROADCAST)), "127.0.0.1:0", "1"],
+            "timed publish": [str(binary(C_BROADCAST)), "127.0.0.1:0", "1", "topic"],
+        },
+        sources=(ours_in_c(C_ECHO), ours_in_c(C_BROADCAST)),
     ),
     Server(
         "php",
         {"echo": php(PHP_ECHO), "broadcast": php(PHP_BROADCAST)},
         needs=(EXTENSION, PHP_ECHO),
     ),
-    Server(
-        "c",
-        {"echo": compiled(C_ECHO, "127.0.0.1:0", "1"), "broadcast": compiled(C_BROADCAST, "127.0.0.1:0", "1")},
-        needs=(C_LIBRARY,),
-        sources=(C_ECHO, C_BROADCAST),
-    ),
 ]
+# What all others are divided by comes first.
+OTHERS = [server for source in sorted(PEERS.rglob("*.*")) if source.suffix in (".c", ".js", ".rs") for server in peers_of(source)]
+SERVERS = sorted([*OURS, *OTHERS], key=lambda server: (["floor", "hop", "codec", "c", "php"] + [server.name]).index(server.name))
 
 
 class Running:
     """A started server: `with Running(command, cpus) as server` gives its `address` and `pid`."""
 
     def __init__(self, command, cpus):
-        self._port = free_port() if "{port}" in command else None
-        command = [word.format(port=self._port) if word == "{port}" else word for word in command]
+        self._port = None
         self._lines = deque(maxlen=20)
         self._listening = threading.Event()
         # Children inherit the CPUs of the thread that starts them.
@@ -134,6 +164,11 @@ class Running:
     def address(self):
         return f"127.0.0.1:{self._port}"
 
+    def figures(self):
+        """What the server has measured itself: its lines "figure NAME VALUE", once it has ended."""
+        words = [line.split() for line in self._lines if line.startswith("figure ")]
+        return {name: float(value) for _, name, value in words}
+
     def said(self):
         """What the server printed last, for messages about its failure."""
         return "".join(f"\n    {line}" for line in self._lines)
@@ -148,23 +183,6 @@ class Running:
         self._listening.set()
 
     def _wait(self):
-        if self._port is None:
-            self._listening.wait(START_TIMEOUT)
-        else:
-            self._wait_for_connection(time.monotonic() + START_TIMEOUT)
+        self._listening.wait(START_TIMEOUT)
         if self._port is None or self._process.poll() is not None:
             raise Failure(f"the server does not listen; it said:{self.said() or ' nothing'}")
-
-    def _wait_for_connection(self, deadline):
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self._port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

@@ -6,8 +6,8 @@ import unittest
 import urllib.request
 from unittest import mock
 
-from cells import BARS, CELLS, IDLE, Bar, Figure
-from run import ratio_to_floor, value_of
+from cells import BARS, CELLS, IDLE, SCALE, Bar, Figure
+from results import Results, verdicts
 from servers import SERVERS, Failure, Running
 
 
@@ -21,18 +21,13 @@ server = http.server.HTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestH
 print('listening on 127.0.0.1:%d' % server.server_port, flush=True)
 server.serve_forever()
 """
-IS_GIVEN_A_PORT = """
-import http.server, sys
-http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
-"""
 
 
 class Servers(unittest.TestCase):
-    def test_the_port_is_read_or_given(self):
-        for command in (python(PRINTS_ITS_PORT), python(IS_GIVEN_A_PORT, "{port}")):
-            with Running(command, os.sched_getaffinity(0)) as server:
-                with urllib.request.urlopen(f"http://{server.address}/") as answer:
-                    self.assertEqual(answer.status, 200)
+    def test_the_port_is_read(self):
+        with Running(python(PRINTS_ITS_PORT), os.sched_getaffinity(0)) as server:
+            with urllib.request.urlopen(f"http://{server.address}/") as answer:
+                self.assertEqual(answer.status, 200)
 
     def test_a_server_runs_on_its_cpus_only_and_we_keep_ours(self):
         ours = os.sched_getaffinity(0)
@@ -56,19 +51,30 @@ class Servers(unittest.TestCase):
                 pass
 
 
-class Results(unittest.TestCase):
-    results = {
-        (CELLS[0].title, "floor"): [{"per_second": 100}, {"per_second": 10}, {"per_second": 100}],
-        (CELLS[0].title, "php"): [{"per_second": 80}, {"per_second": 9}, {"per_second": 70}],
-    }
+def results():
+    made = Results()
+    for floor, php in ((100, 80), (10, 9), (100, 70)):
+        made.add(CELLS[0], "floor", {"per_second": floor})
+        made.add(CELLS[0], "php", {"per_second": php})
+    return made
 
+
+class Figures(unittest.TestCase):
     def test_ratios_are_taken_within_a_round(self):
-        self.assertEqual(value_of(self.results, CELLS[0], "php", "per_second"), 70)
-        self.assertEqual(ratio_to_floor(self.results, CELLS[0], "php", "per_second"), 0.8)
+        self.assertEqual(results().value(CELLS[0], "php", "per_second"), 70)
+        self.assertEqual(results().ratio(CELLS[0], "php", "per_second"), 0.8)
 
     def test_what_was_not_measured_is_nothing(self):
-        self.assertIsNone(value_of(self.results, CELLS[0], "c", "per_second"))
-        self.assertIsNone(ratio_to_floor(self.results, CELLS[0], "c", "per_second"))
+        self.assertIsNone(results().ratio(CELLS[0], "c", "per_second"))
+        self.assertIsNone(results().value(CELLS[0], "c", "per_second"))
+
+    def test_a_bar_that_was_not_measured_is_missed(self):
+        bars = [
+            Bar("rate", "php", CELLS[0], "per_second", at_least=0.8, versus="floor"),
+            Bar("rate", "php", CELLS[0], "per_second", at_least=0.8, versus="uwebsockets"),
+        ]
+        said = [(is_met, measured) for is_met, _, measured, _ in verdicts(bars, results())]
+        self.assertEqual(said, [(True, "0.80 x floor"), (False, "not measured")])
 
     def test_a_bar_includes_its_limit(self):
         memory = Bar("memory", "php", IDLE, "bytes_each", at_most=2048)
@@ -78,6 +84,10 @@ class Results(unittest.TestCase):
         self.assertTrue(rate.met(1e6))
         self.assertFalse(rate.met(999_999))
 
+    def test_every_cell_says_how_many_connections_it_opens(self):
+        self.assertEqual([CELLS[0].connections(), IDLE.connections()], [50, 5_000])
+        self.assertTrue(all(cell.connections() > 0 for cell in [*CELLS, *SCALE]))
+
     def test_figures_are_shown_in_their_unit(self):
         self.assertEqual(Figure("per_second", "thousand messages/s", unit=1e3).show(2_519_400), "2,519")
         self.assertEqual(Figure("p50_us", "p50 µs", decimals=1).show(23.456), "23.5")
@@ -85,7 +95,9 @@ class Results(unittest.TestCase):
     def test_every_bar_names_a_cell_and_a_server_that_exist(self):
         for bar in BARS:
             self.assertIn(bar.cell, CELLS)
-            self.assertIn(bar.server, [server.name for server in SERVERS])
+            names = [server.name for server in SERVERS]
+            self.assertIn(bar.server, names)
+            self.assertIn(bar.versus, [*names, None])
 
 
 if __name__ == "__main__":

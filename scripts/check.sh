@@ -86,6 +86,7 @@ scripts() {
 
 check "format" cargo fmt --all --check
 check "format of the fuzz targets" cargo fmt --manifest-path fuzz/Cargo.toml --check
+check "format of the peers in bench" cargo fmt --manifest-path bench/peers/Cargo.toml --check
 check "clippy" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 check "layers" layers
 check "unsafe code" unsafe_code

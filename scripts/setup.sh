@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing for the needs named as arguments, and nothing else.
+#   bench     `make bench`, with the servers of others
 #   c         build the C library
 #   php       build the PHP extension and run PHP scripts
 #   check     what `make check` calls
@@ -16,13 +17,15 @@ cd "$(dirname "$0")/.."
 CARGO_DENY=0.20.2
 MAGO=1.29.0
 MAGO_RUST=1.95
+SOCKETIFY=0.0.31
 VENV=target/venv
-NEEDS="c, php, deb, fuzz, php-test, check, test, root"
+NEEDS="bench, c, php, deb, fuzz, php-test, check, test, root"
 
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 packages_for() {
     case $1 in
+        bench) packages_for php; echo libuv1-dev libwebsockets-dev node-ws nodejs python3-venv ;;
         c) echo gcc libc6-dev ;;
         # php-dev brings the compiler's headers, bindgen in ext-php-rs loads libclang.
         php) packages_for c; echo libclang-dev php-cli php-dev ;;
@@ -134,6 +137,21 @@ install_python() {
     cp tests/requirements.txt "$VENV/installed.txt"
 }
 
+# Its package in the source form holds the library that we call; nothing of it runs.
+install_socketify() {
+    local folder=target/bench/socketify package=socketify-$SOCKETIFY
+    [ ! -e "$folder/$package" ] || return 0
+    [ "$(uname -m)" = x86_64 ] || { echo "setup: there is no uWebSockets for $(uname -m): it is left out"; return 0; }
+    echo "setup: fetching $package"
+    install_python
+    mkdir -p "$folder"
+    "$VENV/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: -d "$folder" \
+        "socketify==$SOCKETIFY"
+    tar -xzf "$folder/$package.tar.gz" -C "$folder" --strip-components 3 \
+        "$package/src/socketify/libsocketify_linux_amd64.so"
+    touch "$folder/$package"
+}
+
 [ $# -gt 0 ] || die "name what is needed: $NEEDS"
 need_rust
 packages=
@@ -152,5 +170,6 @@ for need; do
             install_mago
             ;;&
         test) install_python ;;
+        bench) install_socketify ;;
     esac
 done
