@@ -62,7 +62,7 @@ impl Hub {
             if many > 0 {
                 self.link().inbox.answered(many, self.shared.now() - self.now);
             }
-            commands.clear();
+            commands.clear(&self.shared.buffers);
         }
         self.commands = commands;
         any

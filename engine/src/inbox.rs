@@ -16,8 +16,8 @@ use wsengine_proto::{Kind, Payload};
 /// A payload that was collected in a buffer of its own is handed over with it from this size on; a smaller one is
 /// copied to the others.
 const OWN_BUFFER_BYTES: usize = 16 * 1024;
-/// A used batch keeps this much of its buffer for the next round.
-const KEPT_BYTES: usize = 1 << 20;
+/// A used batch keeps as much of its buffer for the next round as those of late have needed, but this much at most.
+const KEPT_BYTES: usize = 4 << 20;
 /// For so long the host, and then the I/O thread with the answers, is kept busy by a batch of those who send much.
 const FULL_BATCH: Duration = Duration::from_micros(500);
 /// Those who send much fill an eighth of a batch at most: the answers keep the I/O thread busy, too.
@@ -105,6 +105,8 @@ pub(crate) struct Batch {
     paced: usize,
     /// Small payloads and close reasons, one after the other.
     arena: Vec<u8>,
+    /// What of it was used of late.
+    usual: usize,
     large: Vec<Vec<u8>>,
     requests: Vec<Request>,
     /// What the events cost, for the limit.
@@ -121,6 +123,7 @@ impl Default for Batch {
             records: Vec::new(),
             paced: usize::MAX,
             arena: Vec::new(),
+            usual: 0,
             large: Vec::new(),
             requests: Vec::new(),
             bytes: 0,
@@ -246,8 +249,11 @@ impl Batch {
     /// Makes it ready to be filled again.
     pub(crate) fn clear(&mut self) {
         self.records.clear();
+        self.usual = self.arena.len().max(self.usual - self.usual / 16).min(KEPT_BYTES);
         self.arena.clear();
-        self.arena.shrink_to(KEPT_BYTES);
+        if self.arena.capacity() > 8 * self.usual {
+            self.arena.shrink_to(2 * self.usual);
+        }
         self.records.shrink_to(KEPT_BYTES / size_of::<Record>());
         self.large.clear();
         self.requests.clear();

@@ -31,6 +31,7 @@
 )]
 
 mod accept;
+mod buffers;
 mod chains;
 mod children;
 mod config;

@@ -1,5 +1,6 @@
 //! What the threads of one server share: the settings, one link for each I/O thread, and how the host is woken.
 
+use crate::buffers::Buffers;
 use crate::config::Settings;
 use crate::inbox::Inbox;
 use crate::mailbox::{Mailbox, QueueCaps};
@@ -19,6 +20,7 @@ use wsengine_proto::handshake::Policy;
 /// Everything that host threads and I/O threads share.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    pub(crate) buffers: Buffers,
     /// Who may connect, as all options together say.
     pub(crate) policy: Policy,
     pub(crate) tls: Option<Tls>,
@@ -58,6 +60,7 @@ impl Shared {
             counters: Counters::default(),
         };
         Ok(Shared {
+            buffers: Buffers::default(),
             links: (0..threads).map(|_| link()).collect(),
             wake: HostWake::new()?,
             started: Instant::now(),

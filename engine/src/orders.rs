@@ -11,11 +11,11 @@ use wsengine_proto::Kind;
 impl Shared {
     #[inline]
     pub(crate) fn send(&self, conn: ConnId, kind: Kind, data: &[u8]) -> Result<(), SendError> {
-        self.mailbox(conn)?.send(conn, &Frame::new(kind, data))
+        self.mailbox(conn)?.send(conn, &Frame::new(kind, data, &self.buffers))
     }
 
     pub(crate) fn broadcast(&self, kind: Kind, data: &[u8], except: &[ConnId]) -> Result<usize, SendError> {
-        let frame = Frame::new(kind, data);
+        let frame = Frame::new(kind, data, &self.buffers);
         self.to_many(except, |mailbox, except| mailbox.broadcast(&frame, except))
     }
 
@@ -26,7 +26,7 @@ impl Shared {
         data: &[u8],
         except: &[ConnId],
     ) -> Result<usize, SendError> {
-        let frame = Frame::new(kind, data);
+        let frame = Frame::new(kind, data, &self.buffers);
         self.to_many(except, |mailbox, except| mailbox.send_to_topic(topic, &frame, except))
     }
 

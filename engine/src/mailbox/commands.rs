@@ -1,6 +1,7 @@
 //! What a host tells an I/O thread: a batch of commands with the frames that go with them.
 
 use crate::accept::Accepted;
+use crate::buffers::Buffers;
 use crate::event::ConnId;
 use crate::undecided::Decision;
 use bytes::Bytes;
@@ -105,12 +106,12 @@ pub(crate) enum Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    pub(crate) fn new(kind: Kind, payload: &'a [u8]) -> Self {
+    pub(crate) fn new(kind: Kind, payload: &'a [u8], buffers: &Buffers) -> Self {
         let opcode = Opcode::from(kind);
         if payload.len() < OWN_BUFFER_BYTES {
             return Frame::Small { opcode, payload };
         }
-        let mut frame = Vec::with_capacity(payload.len() + frame::MAX_HEADER_BYTES);
+        let mut frame = buffers.take(payload.len() + frame::MAX_HEADER_BYTES);
         frame::put(&mut frame, opcode, payload);
         Frame::Large(frame.into())
     }
@@ -190,12 +191,12 @@ impl Commands {
     }
 
     /// Makes it ready to be filled again.
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, buffers: &Buffers) {
         self.list.clear();
         self.list.shrink_to(KEPT_BYTES / size_of::<Command>());
         self.arena.clear();
         self.arena.shrink_to(KEPT_BYTES);
-        self.large.clear();
+        self.large.drain(..).for_each(|frame| buffers.give(frame));
         self.exceptions.clear();
         self.decisions.clear();
         self.sockets.clear();

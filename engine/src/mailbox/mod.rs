@@ -455,6 +455,7 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffers::Buffers;
     use wsengine_proto::Kind;
 
     fn mailbox(bytes: usize, messages: usize) -> (Mailbox, ConnId) {
@@ -465,7 +466,7 @@ mod tests {
     }
 
     fn send(mailbox: &Mailbox, conn: ConnId, payload: &[u8]) -> Result<(), SendError> {
-        mailbox.send(conn, &Frame::new(Kind::Binary, payload))
+        mailbox.send(conn, &Frame::new(Kind::Binary, payload, &Buffers::default()))
     }
 
     #[test]
@@ -480,9 +481,9 @@ mod tests {
         assert_eq!((commands.list.len(), commands.refused.as_slice()), (2, &[conn][..]));
         // Taken is not done: the thread may still find that the socket takes nothing.
         assert_eq!(send(&mailbox, conn, b"3"), Err(SendError::QueueFull));
-        commands.clear();
+        commands.clear(&Buffers::default());
         assert!(mailbox.take(&mut commands));
-        commands.clear();
+        commands.clear(&Buffers::default());
         assert!(!mailbox.take(&mut commands));
         assert_eq!(send(&mailbox, conn, b"3"), Ok(()));
     }
@@ -513,7 +514,7 @@ mod tests {
         send(&mailbox, conn, &[0; 10]).unwrap();
         mailbox.publish(conn, Waiting { bytes: 32, messages: 1 });
         assert_eq!(mailbox.waiting(conn), Some(Waiting { bytes: 44, messages: 2 }));
-        commands.clear();
+        commands.clear(&Buffers::default());
         assert!(mailbox.take(&mut commands));
         mailbox.publish(conn, Waiting { bytes: 44, messages: 2 });
         assert_eq!(mailbox.waiting(conn), Some(Waiting { bytes: 44, messages: 2 }));
@@ -544,7 +545,7 @@ mod tests {
         assert_eq!(mailbox.abort(nobody), Err(SendError::Gone));
         assert!(mailbox.waiting(nobody).is_none());
         mailbox.opened(ConnId::new(0, 1, 1), false, &mut Commands::default());
-        assert_eq!(mailbox.broadcast(&Frame::new(Kind::Text, b"all"), &[nobody]), Ok(1));
+        assert_eq!(mailbox.broadcast(&Frame::new(Kind::Text, b"all", &Buffers::default()), &[nobody]), Ok(1));
     }
 
     #[test]
@@ -552,7 +553,7 @@ mod tests {
         let (mailbox, conn) = mailbox(100, 10);
         let other = ConnId::new(0, 1, 1);
         mailbox.opened(other, false, &mut Commands::default());
-        let frame = Frame::new(Kind::Text, b"all");
+        let frame = Frame::new(Kind::Text, b"all", &Buffers::default());
         assert_eq!(mailbox.broadcast(&frame, &[]), Ok(2));
         assert_eq!(mailbox.broadcast(&frame, &[conn, ConnId::from_u64(99)]), Ok(1));
         assert_eq!(mailbox.broadcast(&frame, &[conn, conn]), Ok(1), "named twice, left out once");
@@ -571,7 +572,7 @@ mod tests {
             assert_eq!(send(&mailbox, conn, b"1"), Ok(()));
             assert_eq!(send(&mailbox, conn, b"2"), Ok(()));
             assert!(mailbox.take(&mut commands));
-            commands.clear();
+            commands.clear(&Buffers::default());
         }
     }
 
@@ -590,7 +591,10 @@ mod tests {
     fn after_a_stop_nothing_is_taken() {
         let (mailbox, conn) = mailbox(100, 10);
         mailbox.stop(Stop { code: 1001, drain: Duration::ZERO });
-        assert_eq!(mailbox.broadcast(&Frame::new(Kind::Text, b""), &[]), Err(SendError::Stopped));
+        assert_eq!(
+            mailbox.broadcast(&Frame::new(Kind::Text, b"", &Buffers::default()), &[]),
+            Err(SendError::Stopped)
+        );
         assert_eq!(send(&mailbox, conn, b""), Err(SendError::Stopped));
     }
 }

@@ -1,6 +1,7 @@
 //! What the calls say, and both tables against a plain set of pairs.
 
 use super::*;
+use crate::buffers::Buffers;
 use crate::mailbox::{Commands, QueueCaps, Stop};
 use crate::topics::Members;
 use proptest::prelude::*;
@@ -15,7 +16,7 @@ fn mailbox() -> Mailbox {
 }
 
 fn publish(mailbox: &Mailbox, name: &str, except: &[ConnId]) -> Result<usize, SendError> {
-    mailbox.send_to_topic(name, &Frame::new(Kind::Text, b"news"), except)
+    mailbox.send_to_topic(name, &Frame::new(Kind::Text, b"news", &Buffers::default()), except)
 }
 
 #[test]
@@ -52,7 +53,9 @@ fn binary_messages_pass_by_those_that_have_text_only() {
         mailbox.opened(conn, text_only, &mut Commands::default());
         mailbox.subscribe(conn, "a").unwrap();
     }
-    let binary = |except: &[ConnId]| mailbox.send_to_topic("a", &Frame::new(Kind::Binary, b"\xff"), except);
+    let binary = |except: &[ConnId]| {
+        mailbox.send_to_topic("a", &Frame::new(Kind::Binary, b"\xff", &Buffers::default()), except)
+    };
     assert_eq!((binary(&[]), binary(&[old]), binary(&[new])), (Ok(1), Ok(1), Ok(0)));
     assert_eq!(publish(&mailbox, "a", &[old]), Ok(2));
     mailbox.unsubscribe(old, "a").unwrap();
