@@ -69,7 +69,8 @@ namespace
      * - when a signal came, so that its handler can run,
      * - at once when the server has stopped and its last event was given.
      *
-     * A loop of `ws_poll_events()` costs less for each message than one of `ws_poll_event()`.
+     * A loop of `ws_poll_events()` costs less for each message than one of `ws_poll_event()`. It gives fewer than `$max` when
+     * the data of those before is 256 KiB or more together.
      *
      * `$max` below 1 and a `$timeout` of `NAN` are a `ValueError`. `WsEngine\Exception` if another thread polls.
      */
@@ -85,7 +86,8 @@ namespace
      * - when a signal came, so that its handler can run,
      * - at once when the server has stopped and its last event was given.
      *
-     * A loop of `ws_poll_events()` costs less for each message than one of `ws_poll_event()`.
+     * A loop of `ws_poll_events()` costs less for each message than one of `ws_poll_event()`. It gives fewer than `$max` when
+     * the data of those before is 256 KiB or more together.
      *
      * `$max` below 1 and a `$timeout` of `NAN` are a `ValueError`. `WsEngine\Exception` if another thread polls.
      *

@@ -11,6 +11,7 @@ use crate::event::{ConnId, Event, EventBody, Request};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use wsengine_proto::copy::append;
 use wsengine_proto::{Kind, Payload};
 
 /// A payload that was collected in a buffer of its own is handed over with it from this size on; a smaller one is
@@ -270,7 +271,7 @@ impl Batch {
     #[inline]
     fn store(&mut self, bytes: &[u8]) -> (usize, usize) {
         let at = self.arena.len();
-        self.arena.extend_from_slice(bytes);
+        append(&mut self.arena, bytes);
         self.bytes += bytes.len();
         (at, bytes.len())
     }

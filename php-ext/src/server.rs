@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use wsengine::{ConnId, Kind, Poller, SendError, Server, Wait};
+use wsengine::{ConnId, Event, EventBody, Kind, Poller, SendError, Server, Wait};
 
 /// Close codes of RFC 6455 7.4.1 at the end of the script, and of one that died.
 const GOING_AWAY: u16 = 1001;
@@ -30,6 +30,9 @@ const DRAIN_AT_END: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(500);
 /// Events for which a list has room before it grows.
 const USUAL_EVENTS: usize = 32;
+/// Events with so much data are given at once, and no more: copies of all would go through the processor's cache before the
+/// first is used, and through the script's memory_limit.
+const ENOUGH_BYTES: usize = 256 * 1024;
 /// Longer waits are cut to this: 30 years, which every clock can add.
 const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
@@ -108,12 +111,21 @@ pub(crate) fn poll_events(args: &Args, result: Slot<'_>) -> Outcome {
         return Ok(());
     };
     let mut list = List::new(max.min(USUAL_EVENTS), result);
+    let mut bytes = payload_bytes(&first);
     list.push(|slot| write_event(&first, slot));
     for _ in 1..max {
+        if bytes >= ENOUGH_BYTES {
+            break;
+        }
         let Some(event) = poller.next() else { break };
+        bytes += payload_bytes(&event);
         list.push(|slot| write_event(&event, slot));
     }
     Ok(())
+}
+
+fn payload_bytes(event: &Event<'_>) -> usize {
+    if let EventBody::Message { data, .. } = event.body { data.len() } else { 0 }
 }
 
 /// `ws_send(int $conn, string $data, bool $binary = false): bool`

@@ -1,10 +1,12 @@
 //! The corners of the Zend Engine that ext-php-rs leaves bare: values and arrays written in place, classes whose
 //! objects are filled by slot, strings that live as long as the process. Nothing here knows the engine.
 
+use ext_php_rs::alloc::emalloc;
 use ext_php_rs::builders::FunctionBuilder;
 use ext_php_rs::ffi;
 use ext_php_rs::types::Zval;
 use ext_php_rs::zend::{ExecuteData, FunctionEntry};
+use std::alloc::Layout;
 use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::os::fd::{IntoRawFd, OwnedFd};
@@ -43,11 +45,46 @@ pub(crate) fn interned(text: &str) -> *mut Bytes {
     }
 }
 
+/// What PHP marks strings with that belong to one script: their type, and that they have no references to others.
+const OWN_STRING: u32 = ffi::IS_STRING | 1 << 4;
+/// Longer strings are copied in pieces of this size, see [`string_in_pieces`].
+const PIECE_BYTES: usize = 2048;
+
 /// A new string with these bytes.
 #[inline]
 pub(crate) fn string(bytes: &[u8]) -> *mut Bytes {
+    if bytes.len() > PIECE_BYTES
+        && let Some(string) = string_in_pieces(bytes)
+    {
+        return string;
+    }
     // SAFETY: the bytes are copied; PHP's allocator never returns null, it ends the script instead.
     unsafe { ffi::ext_php_rs_zend_string_init(bytes.as_ptr().cast(), bytes.len(), false) }
+}
+
+/// The same by copying in pieces: in one, the C library uses an instruction that takes 20 µs for 64 KiB on AMD's Zen 3 and
+/// 4, instead of 1.3, when the target lies a few bytes behind the source (sourceware.org, bug 30994). PHP's strings begin
+/// 24 bytes behind a page, our buffers 16 bytes.
+fn string_in_pieces(bytes: &[u8]) -> Option<*mut Bytes> {
+    let size = std::mem::offset_of!(Bytes, val) + bytes.len() + 1;
+    // PHP sizes the memory of a string in steps of 8 bytes.
+    let layout = Layout::from_size_align(size.next_multiple_of(8), align_of::<Bytes>()).ok()?;
+    let string: *mut Bytes = emalloc(layout).cast();
+    // SAFETY: PHP's allocator never returns null, it ends the script instead, and the memory is large and aligned enough:
+    // a head, the bytes, a NUL behind them. Nobody else knows of it yet, and each field is written.
+    unsafe {
+        (*string).gc.refcount = 1;
+        (*string).gc.u.type_info = OWN_STRING;
+        (*string).h = 0;
+        (*string).len = bytes.len();
+        let mut to: *mut u8 = (&raw mut (*string).val).cast();
+        for piece in bytes.chunks(PIECE_BYTES) {
+            to.copy_from_nonoverlapping(piece.as_ptr(), piece.len());
+            to = to.add(piece.len());
+        }
+        to.write(0);
+    }
+    Some(string)
 }
 
 /// The bytes of a string. They live as long as someone holds a reference to it.

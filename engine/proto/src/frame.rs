@@ -1,5 +1,6 @@
 //! How a frame looks on the wire (RFC 6455, section 5.2): reading a client's header, writing a server's frame.
 
+use crate::copy::append;
 use crate::error::Violation;
 
 /// Longest payload of a control frame (section 5.5).
@@ -158,7 +159,7 @@ pub fn put_header(out: &mut Vec<u8>, opcode: Opcode, len: usize) {
 #[inline]
 pub fn put(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     put_header(out, opcode, payload.len());
-    out.extend_from_slice(payload);
+    append(out, payload);
 }
 
 /// Takes apart a frame as [`put`] makes it; None for anything else.

@@ -11,6 +11,7 @@
 //! * [`deflate`] — compressed messages (RFC 7692)
 //! * [`hixie76`] — the protocol of 2010, its handshake and its frames
 //! * [`mask`], [`utf8`] — unmasking in place (5.3) and text that may end in the middle of a character (8.1)
+//! * [`copy`] — copying large pieces
 //! * [`limits`], [`error`] — what a peer may do at most, and what is said to one that did more
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -21,6 +22,7 @@
 pub mod close;
 pub mod connection;
 mod control_rate;
+pub mod copy;
 pub mod deflate;
 pub mod error;
 pub mod frame;

@@ -1,5 +1,6 @@
 //! A message on its way in: fragments, and frames whose payload has not wholly arrived (RFC 6455, section 5.4).
 
+use crate::copy::append;
 use crate::error::Violation;
 use crate::frame::{Header, Kind};
 use crate::limits::Limits;
@@ -72,7 +73,7 @@ impl Assembly {
             let target = needed.max(self.data.capacity() * 2).min(self.max.max(needed));
             self.data.reserve_exact(target - self.data.len());
         }
-        self.data.extend_from_slice(piece);
+        append(&mut self.data, piece);
         Ok(())
     }
 

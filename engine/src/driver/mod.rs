@@ -26,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use wsengine_proto::close::code;
+use wsengine_proto::copy::append;
 use wsengine_proto::hixie76::Hixie76;
 use wsengine_proto::{Connection, Kind, Limits, Payload, Protocol, Sink, State};
 
@@ -277,7 +278,8 @@ impl Conn {
         *left = left.saturating_sub(work);
         hub.worked(work);
         if progress.blocked {
-            self.leftover = bytes.get(progress.consumed..).unwrap_or_default().to_vec();
+            self.leftover.clear();
+            append(&mut self.leftover, bytes.get(progress.consumed..).unwrap_or_default());
             // At the end of its turn it goes on by itself.
             if has_turn {
                 self.paused = true;

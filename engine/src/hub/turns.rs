@@ -44,7 +44,9 @@ impl Turns {
         let next = self.waiting.pop_front();
         self.given = next.is_some();
         self.called += Ticket::from(self.given);
-        next.map(Waker::wake);
+        if let Some(next) = next {
+            next.wake();
+        }
         self.given
     }
 }

@@ -7,6 +7,7 @@ use crate::undecided::Decision;
 use bytes::Bytes;
 use std::ops::Range;
 use std::time::Duration;
+use wsengine_proto::copy::append;
 use wsengine_proto::{Kind, Opcode, frame};
 
 /// Bytes of a mailbox that the work for one message to one connection stands for: 64 Ki of them fill it, which keep a
@@ -218,7 +219,11 @@ impl Commands {
     /// The same as one that can wait: a small one is copied, a large one shared.
     pub(crate) fn frame(&self, what: &What) -> Bytes {
         match what {
-            What::Small(range) => Bytes::copy_from_slice(self.bytes(range)),
+            What::Small(range) => {
+                let mut frame = Vec::new();
+                append(&mut frame, self.bytes(range));
+                frame.into()
+            }
             What::Large(index) => self.large.get(*index as usize).cloned().unwrap_or_default(),
             _ => Bytes::new(),
         }

@@ -48,6 +48,25 @@ final class PollTest extends ServerTestCase
         self::assertSame(0, $sender->end()['exit']);
     }
 
+    public function testABatchOfLargeMessagesFitsIntoTheMemoryOfAScript(): void
+    {
+        $this->start(['event_queue_bytes' => 64 << 20]);
+        [$client] = $this->connect();
+        // Of odd lengths: no part of a message may go astray when it is copied.
+        $messages = array_map(fn (int $i) => str_repeat(chr(97 + $i % 26), 100_003 + $i), range(0, 19));
+        foreach ($messages as $message) {
+            $client->send($message);
+        }
+        $seen = [];
+        while (count($seen) < count($messages)) {
+            usleep(20_000);
+            $events = ws_poll_events(256, 5.0);
+            self::assertLessThanOrEqual(3, count($events));
+            $seen = [...$seen, ...array_column($events, 'data')];
+        }
+        self::assertSame($messages, $seen);
+    }
+
     public function testABatchHasAtMostMaxEventsAndLosesNone(): void
     {
         $this->start();
