@@ -19,6 +19,10 @@ pub enum wsengine_option_type {
     WSENGINE_OPTION_PATH = 4,
     /// Items separated by commas, or a word that stands for all or none.
     WSENGINE_OPTION_LIST = 5,
+    /// Any text.
+    WSENGINE_OPTION_TEXT = 6,
+    /// Any text, and nobody else's business, such as a password.
+    WSENGINE_OPTION_SECRET = 7,
 }
 
 use wsengine_option_type::*;
@@ -81,5 +85,7 @@ fn number(value: Value) -> wsengine_option_type {
         Value::Word => WSENGINE_OPTION_WORD,
         Value::Path => WSENGINE_OPTION_PATH,
         Value::List => WSENGINE_OPTION_LIST,
+        Value::Text => WSENGINE_OPTION_TEXT,
+        Value::Secret => WSENGINE_OPTION_SECRET,
     }
 }

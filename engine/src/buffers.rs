@@ -76,6 +76,6 @@ mod tests {
         frames.into_iter().for_each(|frame| buffers.give(frame));
         let kept = buffers.0.lock().unwrap();
         assert!(kept.bytes <= MAX_BYTES && kept.bytes > MAX_BYTES / 2, "{}", kept.bytes);
-        assert_eq!(kept.bytes, kept.buffers.iter().map(Vec::capacity).sum());
+        assert_eq!(kept.bytes, kept.buffers.iter().map(Vec::capacity).sum::<usize>());
     }
 }

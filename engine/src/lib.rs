@@ -60,6 +60,7 @@ mod plain;
 mod poller;
 mod preface;
 mod progress;
+mod push;
 mod response;
 mod server;
 mod spare;

@@ -8,7 +8,30 @@ use crate::link::Shared;
 use crate::mailbox::{Frame, Mailbox};
 use wsengine_proto::Kind;
 
+/// The longest name of a topic.
+const MAX_TOPIC_BYTES: usize = 256;
+
+pub(crate) fn check_topic(name: &str) -> Result<(), SendError> {
+    match name.len() {
+        1..=MAX_TOPIC_BYTES => Ok(()),
+        len => Err(SendError::BadTopic { len, max: MAX_TOPIC_BYTES }),
+    }
+}
+
 impl Shared {
+    /// Can this be a message at all? To be asked before the others.
+    #[inline]
+    pub(crate) fn check(&self, kind: Kind, data: &[u8]) -> Result<(), SendError> {
+        let max = self.settings.send_queue_bytes;
+        if data.len() > max {
+            return Err(SendError::TooBig { len: data.len(), max });
+        }
+        if kind == Kind::Text && wsengine_proto::utf8::validate(data).is_none() {
+            return Err(SendError::NotUtf8);
+        }
+        Ok(())
+    }
+
     #[inline]
     pub(crate) fn send(&self, conn: ConnId, kind: Kind, data: &[u8]) -> Result<(), SendError> {
         self.mailbox(conn)?.send(conn, &Frame::new(kind, data, &self.buffers))

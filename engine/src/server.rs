@@ -9,7 +9,9 @@ use crate::link::Shared;
 use crate::listen::{self, Listener};
 use crate::log;
 use crate::mailbox::Stop;
+use crate::orders::check_topic;
 use crate::poller::{PollState, Poller};
+use crate::push::Push;
 use crate::stats::Stats;
 use crate::sys::{self, fork};
 use crate::systemd;
@@ -21,9 +23,6 @@ use std::sync::{Arc, Mutex, TryLockError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use wsengine_proto::{Kind, close};
-
-/// Longest name of a topic.
-const MAX_TOPIC_BYTES: usize = 256;
 
 /// A running server.
 ///
@@ -42,6 +41,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     poll: Mutex<PollState>,
     children: Option<Children>,
+    push: Option<Push>,
     process: u32,
     /// Of the process that started it.
     generation: u32,
@@ -81,6 +81,7 @@ impl Server {
             threads: Vec::new(),
             poll: Mutex::default(),
             children: None,
+            push: None,
             process: std::process::id(),
             generation: fork::generation(),
         };
@@ -95,7 +96,8 @@ impl Server {
                 return Err(Error::Io { what: "cannot start an I/O thread", source });
             }
         }
-        tracing::info!(addresses = ?server.addresses, io_threads = server.threads.len(), "listening");
+        server.push = Push::start(&server.shared)?;
+        tracing::info!(addresses = ?server.addresses, push = ?server.push_addresses(), io_threads = server.threads.len(), "listening");
         server.shared.tell_systemd(systemd::READY);
         Ok(server)
     }
@@ -121,6 +123,11 @@ impl Server {
     /// `unix:/run/chat.sock`.
     pub fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    /// Where other processes publish, see the option `push_listen`: `unix:/run/push.sock` or `127.0.0.1:6380`, say.
+    pub fn push_addresses(&self) -> &[String] {
+        self.push.as_ref().map_or(&[], Push::addresses)
     }
 
     /// The port of the first address of TCP, 0 without one.
@@ -176,7 +183,7 @@ impl Server {
     /// See [`SendError`]; nothing was queued then.
     #[inline]
     pub fn send(&self, conn: ConnId, kind: Kind, data: &[u8]) -> Result<(), SendError> {
-        self.check(kind, data)?;
+        self.shared.check(kind, data)?;
         if self.is_in_child() {
             return self.ask_parent(&Request::Send { conn, kind, data }).map(drop);
         }
@@ -189,7 +196,7 @@ impl Server {
     /// # Errors
     /// [`SendError::TooBig`], [`SendError::NotUtf8`], [`SendError::Stopped`].
     pub fn broadcast(&self, kind: Kind, data: &[u8], except: &[ConnId]) -> Result<usize, SendError> {
-        self.check(kind, data)?;
+        self.shared.check(kind, data)?;
         if self.is_in_child() {
             return self.ask_parent(&Request::Broadcast { kind, data, except }).map(count);
         }
@@ -237,7 +244,7 @@ impl Server {
         except: &[ConnId],
     ) -> Result<usize, SendError> {
         check_topic(topic)?;
-        self.check(kind, data)?;
+        self.shared.check(kind, data)?;
         if self.is_in_child() {
             return self.ask_parent(&Request::Publish { kind, topic, data, except }).map(count);
         }
@@ -316,18 +323,6 @@ impl Server {
         let status = decision::status(status)?;
         let headers = decision::headers(headers)?;
         self.shared.mailbox(conn)?.decide(conn, Decision::Reject { status, body: body.to_owned(), headers })
-    }
-
-    #[inline]
-    fn check(&self, kind: Kind, data: &[u8]) -> Result<(), SendError> {
-        let max = self.shared.settings.send_queue_bytes;
-        if data.len() > max {
-            return Err(SendError::TooBig { len: data.len(), max });
-        }
-        if kind == Kind::Text && wsengine_proto::utf8::validate(data).is_none() {
-            return Err(SendError::NotUtf8);
-        }
-        Ok(())
     }
 
     // ---- how things stand ----
@@ -411,6 +406,9 @@ impl Server {
     pub fn stop_with(&self, code: u16, drain: Option<Duration>) {
         let code = if close::is_sendable(code) { code } else { close::code::GOING_AWAY };
         self.shared.tell_systemd(systemd::STOPPING);
+        if let Some(push) = &self.push {
+            push.stop();
+        }
         let stop = Stop { code, drain: drain.unwrap_or(self.shared.settings.drain) };
         for link in &self.shared.links {
             link.mailbox.stop(stop);
@@ -428,13 +426,6 @@ fn count(reached: u64) -> usize {
     usize::try_from(reached).unwrap_or(usize::MAX)
 }
 
-fn check_topic(name: &str) -> Result<(), SendError> {
-    match name.len() {
-        1..=MAX_TOPIC_BYTES => Ok(()),
-        len => Err(SendError::BadTopic { len, max: MAX_TOPIC_BYTES }),
-    }
-}
-
 impl Drop for Server {
     fn drop(&mut self) {
         if self.is_in_child() {
@@ -444,7 +435,13 @@ impl Drop for Server {
             if let Some(children) = &mut self.children {
                 children.forget();
             }
+            if let Some(push) = &mut self.push {
+                push.forget();
+            }
             return;
+        }
+        if let Some(push) = &mut self.push {
+            push.end();
         }
         if let Some(children) = &mut self.children {
             children.end();

@@ -203,6 +203,14 @@ typedef enum wsengine_option_type {
      * Items separated by commas, or a word that stands for all or none.
      */
     WSENGINE_OPTION_LIST = 5,
+    /**
+     * Any text.
+     */
+    WSENGINE_OPTION_TEXT = 6,
+    /**
+     * Any text, and nobody else's business, such as a password.
+     */
+    WSENGINE_OPTION_SECRET = 7,
 } wsengine_option_type;
 
 /**

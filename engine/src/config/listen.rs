@@ -40,19 +40,32 @@ pub(crate) struct UnixPlace {
 
 /// Read and write for the owner and the group, as for the sockets of PHP-FPM.
 const DEFAULT_MODE: u32 = 0o660;
+/// Who may connect there may speak to everybody.
+const PUSH_MODE: u32 = 0o600;
 /// What sockaddr_un has room for, less the ending zero (unix(7)).
 const MAX_PATH_BYTES: usize = 107;
 
 impl Listen {
     /// Checks the form only.
     pub(super) fn parse(text: &str) -> Option<Self> {
+        Listen::parse_with(text, DEFAULT_MODE)
+    }
+
+    /// The same for a place where others push: a port or a unix socket.
+    pub(super) fn parse_push(text: &str) -> Option<Self> {
+        let listen = Listen::parse_with(text, PUSH_MODE)?;
+        let is_plain = !listen.tls && !listen.proxy && matches!(listen.place, Place::Tcp(_) | Place::Unix(_));
+        is_plain.then_some(listen)
+    }
+
+    fn parse_with(text: &str, mode: u32) -> Option<Self> {
         let (place, parameters) = text.split_once('?').map_or((text, None), |(a, b)| (a, Some(b)));
         let (place, tls) = match place.strip_prefix("tls://") {
             Some(place) if !place.contains('/') => (place, true),
             Some(_) => return None,
             None => (place, false),
         };
-        let mut listen = Listen { place: Place::parse(place)?, tls, proxy: false };
+        let mut listen = Listen { place: Place::parse(place, mode)?, tls, proxy: false };
         for parameter in parameters.into_iter().flat_map(|parameters| parameters.split('&')) {
             listen.set(parameter)?;
         }
@@ -75,6 +88,10 @@ impl Listen {
         Some(())
     }
 
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.place, Place::Unix(_))
+    }
+
     /// Can it be listened at once only?
     pub(super) fn is_fixed(&self) -> bool {
         !matches!(&self.place, Place::Tcp(address) if address.ends_with(":0"))
@@ -87,7 +104,7 @@ fn is_name(name: &str) -> Option<String> {
 }
 
 impl Place {
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, mode: u32) -> Option<Self> {
         if text == "systemd" {
             return Some(Place::Systemd);
         }
@@ -96,7 +113,7 @@ impl Place {
         }
         if let Some(path) = text.strip_prefix("unix:") {
             let sound = path.starts_with('/') && !path.ends_with('/') && path.len() <= MAX_PATH_BYTES;
-            let place = UnixPlace { path: PathBuf::from(path), mode: DEFAULT_MODE, owner: None, group: None };
+            let place = UnixPlace { path: PathBuf::from(path), mode, owner: None, group: None };
             return sound.then_some(Place::Unix(place));
         }
         tcp(text).map(Place::Tcp)
@@ -160,6 +177,17 @@ mod tests {
             (0o600, Some("www-data"), Some("33"))
         );
         assert_eq!(place.path, PathBuf::from("/run/a.sock"));
+    }
+
+    #[test]
+    fn others_push_to_a_port_or_to_a_socket_of_ones_own() {
+        let place = |text| Listen::parse_push(text).map(|listen| listen.place);
+        assert_eq!(place("127.0.0.1:6380"), Some(Place::Tcp("127.0.0.1:6380".into())));
+        let Some(Place::Unix(unix)) = place("unix:/run/push.sock?group=www-data") else { panic!() };
+        assert_eq!((unix.mode, unix.group.as_deref()), (0o600, Some("www-data")));
+        for bad in ["tls://h:1", "h:1?tls", "h:1?proxy", "unix:/a?proxy", "fd:3", "systemd", "6380"] {
+            assert_eq!(place(bad), None, "{bad}");
+        }
     }
 
     #[test]

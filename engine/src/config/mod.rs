@@ -45,6 +45,10 @@ pub enum Value {
     Path,
     /// Items separated by commas, or a word that stands for all or none.
     List,
+    /// Any text.
+    Text,
+    /// The same, and nobody else's business.
+    Secret,
 }
 
 /// What happens to a connection whose send queue is full when a broadcast reaches it.
@@ -103,6 +107,10 @@ pub(crate) struct Settings {
     pub(crate) compression_window_bits: u8,
     pub(crate) hixie76: bool,
     pub(crate) static_root: Option<PathBuf>,
+    /// The name in the channels of those who push.
+    pub(crate) app: String,
+    pub(crate) push_listen: Vec<Listen>,
+    pub(crate) push_password: Option<String>,
     pub(crate) drain: Duration,
     pub(crate) systemd_notify: bool,
     pub(crate) log_level: tracing::level_filters::LevelFilter,
@@ -136,7 +144,8 @@ impl Config {
         };
         (option.apply)(&mut self.settings, value.trim()).ok_or_else(|| {
             let allowed = option.allowed;
-            Error::Config(format!("option \"{name}\": {value:?} is not allowed; allowed is {allowed}"))
+            let value = if option.value == Value::Secret { "the value" } else { &format!("{value:?}") };
+            Error::Config(format!("option \"{name}\": {value} is not allowed; allowed is {allowed}"))
         })
     }
 
@@ -182,6 +191,9 @@ impl Settings {
             compression_window_bits: 0,
             hixie76: false,
             static_root: None,
+            app: String::new(),
+            push_listen: Vec::new(),
+            push_password: None,
             drain: Duration::ZERO,
             systemd_notify: false,
             log_level: tracing::level_filters::LevelFilter::OFF,

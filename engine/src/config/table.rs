@@ -1,6 +1,6 @@
 //! The table: every option with its default, what is allowed, what it does, and how its text becomes a setting.
 
-use super::values::{file, is_token, items, listen_places, millis, number, on_or_off};
+use super::values::{file, is_token, items, listen_places, millis, name, number, on_or_off, push_places};
 use super::{Compression, OptionInfo, SlowConsumer, Value};
 use crate::peer::{Networks, ProxyHeader};
 use wsengine_proto::handshake::{Origin, Origins};
@@ -353,6 +353,38 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
             s.static_root = match v {
                 "none" => None,
                 path => Some(std::fs::canonicalize(path).ok().filter(|path| path.is_dir())?),
+            };
+            Some(())
+        },
+    },
+    OptionInfo {
+        name: "app",
+        value: Value::Text,
+        allowed: "1 to 64 letters, digits, dots, hyphens and underscores",
+        default: "default",
+        doc: "The name of this server's application in the channels of those who push, wse:APP:...",
+        apply: |s, v| Some(s.app = name(v)?),
+    },
+    OptionInfo {
+        name: "push_listen",
+        value: Value::List,
+        allowed: "unix:/path with ?parameters or without, host:port or [IPv6]:port, or several different ones \
+                  separated by commas; or none",
+        default: "none",
+        doc: "Where other processes push messages: as to Redis, by PUBLISH. A unix socket is its owner's alone unless the \
+              parameters mode=0660, owner=name and group=name say otherwise; a port needs push_password.",
+        apply: |s, v| Some(s.push_listen = push_places(v)?),
+    },
+    OptionInfo {
+        name: "push_password",
+        value: Value::Secret,
+        allowed: "1 to 512 bytes, or none",
+        default: "none",
+        doc: "What those who push have to say first, by AUTH.",
+        apply: |s, v| {
+            s.push_password = match v {
+                "none" => None,
+                _ => Some((1..=512).contains(&v.len()).then(|| v.to_owned())?),
             };
             Some(())
         },

@@ -24,7 +24,16 @@ pub(super) fn items(list: &str) -> Option<impl Iterator<Item = &str>> {
 
 /// Where to listen; each place that is one and the same is named once.
 pub(super) fn listen_places(list: &str) -> Option<Vec<Listen>> {
-    let places: Vec<Listen> = items(list)?.map(Listen::parse).collect::<Option<_>>()?;
+    distinct(list, Listen::parse)
+}
+
+/// The same for those who push, or none.
+pub(super) fn push_places(list: &str) -> Option<Vec<Listen>> {
+    if list == "none" { Some(Vec::new()) } else { distinct(list, Listen::parse_push) }
+}
+
+fn distinct(list: &str, parse: impl Fn(&str) -> Option<Listen>) -> Option<Vec<Listen>> {
+    let places: Vec<Listen> = items(list)?.map(parse).collect::<Option<_>>()?;
     let fixed: Vec<String> = places.iter().filter(|listen| listen.is_fixed()).map(place).collect();
     let distinct: HashSet<&String> = fixed.iter().collect();
     (distinct.len() == fixed.len()).then_some(places)
@@ -42,6 +51,12 @@ pub(super) fn file(path: &str) -> Option<PathBuf> {
 
 pub(super) fn is_token(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// A name that fits between the colons of a channel.
+pub(super) fn name(text: &str) -> Option<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    ((1..=64).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
 pub(super) fn on_or_off(text: &str) -> Option<bool> {

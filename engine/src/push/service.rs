@@ -1,0 +1,273 @@
+//! The thread that answers those who push.
+
+use super::envelope;
+use super::resp::{self, Broken};
+use crate::accept::accept_one;
+use crate::link::Shared;
+use crate::listen::Listener;
+use crate::stream::Socket;
+use crate::sys;
+use crate::throttle::Throttle;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Who may be connected at once; the next one hears that there are too many.
+const MAX_CLIENTS: usize = 512;
+/// A command that has begun is there after so long, and so is the password; an answer is taken in that time. Between
+/// commands a client may be silent for as long as it likes, for many keep their connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// When accepting fails, for want of descriptors most likely, the next try comes after so long.
+const PAUSE: Duration = Duration::from_millis(100);
+/// What is read at once, and what a buffer keeps between commands.
+const READ_BYTES: usize = 64 * 1024;
+/// Commands of one client before the others have their turn, and bytes of answers before they are sent.
+const COMMANDS_PER_TURN: usize = 64;
+const ANSWER_BYTES: usize = 64 * 1024;
+/// An envelope may have so much more than a message.
+const ENVELOPE_BYTES: usize = 64 * 1024;
+/// The longest command that somebody may send who has not said the password.
+const STRANGERS_BYTES: usize = 4 * 1024;
+
+/// What all clients share.
+struct Service {
+    shared: Arc<Shared>,
+    places: Semaphore,
+    refusals: RefCell<Throttle>,
+}
+
+/// Starts the thread. It ends when `stopped` says so.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    stopped: watch::Receiver<bool>,
+) -> io::Result<JoinHandle<()>> {
+    let (ready, started) = mpsc::channel();
+    let run = move || {
+        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return ready.send(Err(error)).unwrap_or(()),
+        };
+        ready.send(Ok(())).unwrap_or(());
+        runtime.block_on(serve(shared, listeners, stopped));
+    };
+    let builder = std::thread::Builder::new().name("wsengine-push".into());
+    let thread = sys::with_signals_blocked(|| builder.spawn(run))?;
+    // All descriptors are open when the server has started.
+    started.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at its start")))?;
+    Ok(thread)
+}
+
+async fn serve(shared: Arc<Shared>, listeners: Vec<Listener>, mut stopped: watch::Receiver<bool>) {
+    let service =
+        Rc::new(Service { shared, places: Semaphore::new(MAX_CLIENTS), refusals: RefCell::default() });
+    for listener in listeners {
+        spawn_local(accept(listener, service.clone()));
+    }
+    // An error means that the server is no more. With the runtime all tasks end, and their sockets.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn accept(listener: Listener, service: Rc<Service>) {
+    let listener = match sys::watch_listener(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "nothing can be pushed"),
+    };
+    loop {
+        let Ok(mut ready) = listener.readable().await else { return };
+        match ready.try_io(|listener| accept_one(&listener.get_ref().socket)) {
+            Err(_would_block) => {}
+            Ok(Ok((socket, _))) => {
+                if let Ok(socket) = Socket::register(socket) {
+                    spawn_local(welcome(socket, service.clone()));
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a client that pushes cannot be accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn welcome(mut socket: Socket, service: Rc<Service>) {
+    let Ok(_place) = service.places.try_acquire() else {
+        let said = format!("-ERR {MAX_CLIENTS} clients push already, which is the most\r\n");
+        let _ = timeout(PATIENCE, socket.write_all(said.as_bytes())).await;
+        return;
+    };
+    let is_known = service.shared.settings.push_password.is_none();
+    let deadline = (!is_known).then(|| Instant::now() + PATIENCE);
+    let mut client = Client { socket, service: &service, is_known, deadline, answers: Vec::new() };
+    let _ = client.serve().await;
+}
+
+struct Client<'a> {
+    socket: Socket,
+    service: &'a Service,
+    /// It has said the password, or there is none.
+    is_known: bool,
+    /// When the command that has begun must be there, or the password.
+    deadline: Option<Instant>,
+    answers: Vec<u8>,
+}
+
+/// How a connection goes on.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Command,
+    End,
+}
+
+impl Client<'_> {
+    /// Does what the client says, until it leaves or has to.
+    async fn serve(&mut self) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        loop {
+            let mut taken = 0;
+            let mut next = Next::Command;
+            for turn in 1.. {
+                let rest = bytes.get(taken..).unwrap_or_default();
+                match resp::parse(rest, self.most()) {
+                    Ok(None) => break,
+                    Ok(Some(command)) => {
+                        taken += command.len;
+                        next = self.carry_out(&command.words);
+                    }
+                    Err(Broken(what)) => {
+                        resp::error(&mut self.answers, &format!("ERR protocol error: {what}"));
+                        next = Next::End;
+                    }
+                }
+                if next == Next::End {
+                    break;
+                }
+                if self.answers.len() >= ANSWER_BYTES {
+                    self.flush().await?;
+                }
+                if turn % COMMANDS_PER_TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            bytes.drain(..taken);
+            if self.is_known {
+                let begun = self.deadline.filter(|_| taken == 0);
+                self.deadline =
+                    (!bytes.is_empty()).then(|| begun.unwrap_or_else(|| Instant::now() + PATIENCE));
+            }
+            self.flush().await?;
+            if next == Next::End || !self.read(&mut bytes).await? {
+                return self.socket.shutdown().await;
+            }
+        }
+    }
+
+    /// The longest word of a command.
+    fn most(&self) -> usize {
+        match self.is_known {
+            true => self.service.shared.settings.send_queue_bytes.saturating_add(ENVELOPE_BYTES),
+            false => STRANGERS_BYTES,
+        }
+    }
+
+    /// Reads what comes next. False: the client has left.
+    async fn read(&mut self, bytes: &mut Vec<u8>) -> io::Result<bool> {
+        if bytes.is_empty() {
+            bytes.shrink_to(READ_BYTES);
+        }
+        // The buffer grows with what has come, not with what was announced.
+        bytes.reserve(READ_BYTES.max(bytes.len() / 2));
+        let read = self.socket.read_buf(bytes);
+        let count = match self.deadline {
+            Some(deadline) => timeout_at(deadline, read).await.map_err(io::Error::from)?,
+            None => read.await,
+        };
+        count.map(|count| count > 0)
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.answers.is_empty() {
+            return Ok(());
+        }
+        let answers = std::mem::take(&mut self.answers);
+        timeout(PATIENCE, self.socket.write_all(&answers)).await.map_err(io::Error::from)??;
+        self.answers = answers;
+        self.answers.clear();
+        self.answers.shrink_to(ANSWER_BYTES);
+        Ok(())
+    }
+
+    fn carry_out(&mut self, words: &[Cow<'_, [u8]>]) -> Next {
+        let Some((name, words)) = words.split_first() else { return Next::Command };
+        let out = &mut self.answers;
+        match (name.to_ascii_uppercase().as_slice(), words) {
+            (b"QUIT", _) => {
+                resp::simple(out, "OK");
+                return Next::End;
+            }
+            (b"AUTH", [password]) => return self.know(b"default", password),
+            (b"AUTH", [user, password]) => return self.know(user, password),
+            _ if !self.is_known => resp::error(out, "NOAUTH say AUTH and the password first"),
+            (b"PING", []) => resp::simple(out, "PONG"),
+            (b"PING", [word]) => resp::bulk(out, word),
+            (b"PUBLISH", [channel, payload]) => {
+                match envelope::publish(&self.service.shared, channel, payload) {
+                    Ok(reached) => resp::integer(out, reached),
+                    Err(what) => resp::error(out, &format!("ERR {what}")),
+                }
+            }
+            (b"PING" | b"AUTH" | b"PUBLISH", _) => {
+                let name = String::from_utf8_lossy(name);
+                resp::error(out, &format!("ERR wrong number of arguments for '{name}'"));
+            }
+            // With this word, unlike ERR, clients that ask for something at their start carry on without it.
+            _ => {
+                let name = String::from_utf8_lossy(name.get(..100).unwrap_or(name));
+                resp::error(
+                    out,
+                    &format!(
+                        "NOPERM no '{name}' here: this is wsengine, which knows PING, AUTH, PUBLISH and QUIT"
+                    ),
+                );
+            }
+        }
+        Next::Command
+    }
+
+    /// The end, if the password is wrong: who guesses has to connect anew each time.
+    fn know(&mut self, user: &[u8], password: &[u8]) -> Next {
+        let Some(expected) = &self.service.shared.settings.push_password else {
+            resp::error(&mut self.answers, "ERR there is no password: the option push_password is not set");
+            return Next::Command;
+        };
+        if user == b"default" && is_same(password, expected.as_bytes()) {
+            self.is_known = true;
+            resp::simple(&mut self.answers, "OK");
+            return Next::Command;
+        }
+        resp::error(&mut self.answers, "WRONGPASS the user or the password is wrong; the user is default");
+        if let Some(left_out) = self.service.refusals.borrow_mut().line(self.service.shared.now()) {
+            tracing::warn!(
+                left_out = (left_out > 0).then_some(left_out),
+                "a wrong password of somebody who wants to push"
+            );
+        }
+        Next::End
+    }
+}
+
+/// In a time that does not tell how much of a password was right.
+fn is_same(given: &[u8], expected: &[u8]) -> bool {
+    let differences = given.iter().zip(expected).fold(0, |all, (a, b)| all | (a ^ b));
+    given.len() == expected.len() && std::hint::black_box(differences) == 0
+}
