@@ -2,6 +2,7 @@
 
 ADDRESS ?= 127.0.0.1
 PORT ?= 8080
+PAGE_PORT ?= 8000
 CARGO ?= cargo
 EXTENSION := $(CURDIR)/target/release/libwsengine_php.so
 RUN := php -q -d extension=$(EXTENSION)
@@ -29,6 +30,12 @@ login: extension ## build and run the chat with a login; ADDRESS and PORT as for
 .PHONY: ticker
 ticker: extension ## build and run the ticker; ADDRESS and PORT as for chat
 	@exec $(RUN) examples/php/ticker/server.php $(ADDRESS) $(PORT)
+
+.PHONY: orders
+orders: extension ## build and run a page that pushes to all who have it open: ADDRESS:PAGE_PORT (8000), the socket at PORT
+	@ORDERS_PORT=$(PORT) php -q -S $(ADDRESS):$(PAGE_PORT) -t examples/php/orders/public & page=$$!; \
+		trap 'kill $$page' EXIT; echo "Open           : http://$(ADDRESS):$(PAGE_PORT)/"; \
+		$(RUN) examples/php/orders/server.php $(ADDRESS) $(PORT)
 
 .PHONY: test
 test: ## prove it all: install what is missing, check, build, run every suite

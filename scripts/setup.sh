@@ -37,8 +37,8 @@ packages_for() {
             packages_for php-test
             packages_for fuzz
             echo chromium chromium-driver clang cmake curl g++ haproxy libapache2-mod-php libevent-dev libuv1-dev nginx
-            echo node-ws nodejs openssl php-amphp-amp php-fpm php-guzzlehttp-psr7 php-nyholm-psr7 php-readline pkg-config
-            echo python3-venv
+            echo node-redis node-ws nodejs openssl php-amphp-amp php-fpm php-guzzlehttp-psr7 php-nrk-predis php-nyholm-psr7
+            echo php-readline php-redis pkg-config python3-venv redis-tools
             ;;
         root) echo curl debootstrap git ;;
         *) die "unknown need '$1' ($NEEDS)" ;;

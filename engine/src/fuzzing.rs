@@ -4,8 +4,10 @@
 
 use crate::files;
 use crate::peer::{self, Networks, Peer, ProxyHeader, proxy_protocol};
+use crate::push;
 use http::{HeaderMap, Uri};
 use std::net::SocketAddr;
+use wsengine_proto::Kind;
 
 /// The peer that a header of the PROXY protocol names, and the header's size; None while it is not all there.
 pub fn proxy_header(bytes: &[u8]) -> Result<Option<(Option<SocketAddr>, usize)>, &'static str> {
@@ -24,4 +26,14 @@ pub fn client(peer: SocketAddr, headers: &HeaderMap, trusted: &str, forwarded: b
 /// The one spelling of a path.
 pub fn path(uri: &Uri) -> Option<Uri> {
     files::canonical(uri)
+}
+
+/// The commands of somebody who pushes, as words; how many bytes they take, and whether what comes next is broken.
+pub fn commands(bytes: &[u8], max: usize) -> (Vec<Vec<Vec<u8>>>, usize, bool) {
+    push::commands(bytes, max)
+}
+
+/// Whether a channel means somebody, and the message of a payload if there is one.
+pub fn envelope<'a>(app: &str, channel: &[u8], payload: &'a [u8]) -> (bool, Option<(Kind, &'a [u8])>) {
+    push::envelope(app, channel, payload)
 }

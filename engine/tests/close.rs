@@ -97,7 +97,7 @@ fn an_abort_ends_without_a_close_frame() {
     let conn = poll_open(&server);
     assert_eq!(server.abort(conn), Ok(()));
     assert_eq!(poll(&server), closed(conn, 1006, "", false));
-    assert_eq!(raw.read_all(), []);
+    assert_eq!(raw.read_all(), b"");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_peer_that_vanishes_is_1006() {
     raw.send(&frame(0x81, b"never whole")[..8]);
     raw.0.shutdown(Shutdown::Write).unwrap();
     assert_eq!(poll(&server), closed(conn, 1006, "", false));
-    assert_eq!(raw.read_all(), []);
+    assert_eq!(raw.read_all(), b"");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_connection_that_is_closing_can_be_cut() {
     assert_eq!(other.read_frame(), (0x88, close_payload(1000, "bye")));
     server.abort(conn).unwrap();
     assert_eq!(poll(&server), closed(conn, 1000, "bye", false));
-    assert_eq!(other.read_all(), []);
+    assert_eq!(other.read_all(), b"");
     raw.read_all();
 }
 
@@ -167,7 +167,7 @@ fn messages_that_cross_a_close_frame_are_delivered() {
     raw.send(&frame(0x88, &close_payload(1000, "")));
     assert_eq!(poll(&server), Seen::Message { conn, text: true, data: b"was on its way".into() });
     assert_eq!(poll(&server), closed(conn, 1000, "", true));
-    assert_eq!(raw.read_all(), []);
+    assert_eq!(raw.read_all(), b"");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn each_breach_of_the_protocol_has_its_code() {
             }
         };
         assert_eq!((first, &payload[..2]), (0x88, &code.to_be_bytes()[..]), "{what}");
-        assert_eq!(raw.read_all(), [], "{what}");
+        assert_eq!(raw.read_all(), b"", "{what}");
         assert_eq!(server.stats().violations, violations + 1, "{what}");
     }
 }
@@ -220,7 +220,7 @@ fn what_came_before_a_breach_is_answered_before_the_close_frame() {
         raw.send(&bytes);
         assert_eq!(raw.read_frame(), (0x81, b"sound".to_vec()));
         assert_eq!(raw.read_frame().0, 0x88);
-        assert_eq!(raw.read_all(), []);
+        assert_eq!(raw.read_all(), b"");
     }
 }
 
@@ -269,7 +269,7 @@ fn all_that_was_queued_comes_before_the_close_frame() {
     }
     assert_eq!(raw.read_frame(), (0x88, close_payload(1000, "all said")));
     raw.send(&frame(0x88, &close_payload(1000, "")));
-    assert_eq!(raw.read_all(), []);
+    assert_eq!(raw.read_all(), b"");
     assert_eq!(poll(&server), closed(conn, 1000, "all said", true));
 }
 

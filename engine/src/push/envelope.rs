@@ -145,12 +145,11 @@ fn ids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ConnId>, D::Error> {
         .collect()
 }
 
+/// Whether the channel is one, and the message of the payload if it has one.
 #[cfg(fuzzing)]
-pub(crate) fn fuzz(bytes: &[u8]) {
-    let _ = audience("default", bytes);
-    if let Ok(message) = open(bytes) {
-        assert!(bytes.ends_with(message.data));
-    }
+pub(crate) fn parse<'a>(app: &str, channel: &[u8], payload: &'a [u8]) -> (bool, Option<(Kind, &'a [u8])>) {
+    let message = open(payload).ok().map(|message| (message.kind, message.data));
+    (audience(app, channel).is_ok(), message)
 }
 
 #[cfg(test)]

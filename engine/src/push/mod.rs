@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 #[cfg(fuzzing)]
-pub(crate) use self::{envelope::fuzz as fuzz_envelope, resp::fuzz as fuzz_resp};
+pub(crate) use self::{envelope::parse as envelope, resp::all as commands};
 
 /// The thread that answers those who push.
 pub(crate) struct Push {

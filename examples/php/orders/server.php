@@ -34,7 +34,7 @@ try {
     fwrite(STDERR, $e->getMessage() . "\n");
     exit(1);
 }
-echo "listening on $started->address, pushes at $push\n";
+echo "listening on $started->address\npushes at $push\n";
 
 if (function_exists('pcntl_async_signals')) {
     pcntl_async_signals(true);

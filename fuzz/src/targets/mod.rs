@@ -8,6 +8,7 @@ mod head;
 mod hixie76;
 mod messages;
 mod peers;
+mod push;
 mod server;
 mod text;
 mod tungstenite;
@@ -25,4 +26,5 @@ pub(crate) const ALL: &[(&str, crate::Target)] = &[
     ("tungstenite", tungstenite::run),
     ("peers", peers::run),
     ("server", server::run),
+    ("push", push::run),
 ];

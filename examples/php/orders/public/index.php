@@ -47,6 +47,7 @@ $html = fn (string $text): string => htmlspecialchars($text, ENT_QUOTES | ENT_SU
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Orders</title>
+<link rel="icon" href="data:,">
 <style>
   body { font: 1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733; }
   form { display: flex; gap: .5rem; }
