@@ -21,7 +21,7 @@ static void each_option_takes_its_default(void)
     for (i = 0; (option = wsengine_option_info(i)) != NULL; i++) {
         CHECK_EQ(wsengine_config_set(config, option->name, option->default_value), WSENGINE_OK);
         CHECK(strlen(option->doc) > 10 && strlen(option->allowed) > 5);
-        CHECK(option->type >= WSENGINE_OPTION_NUMBER && option->type <= WSENGINE_OPTION_LIST);
+        CHECK(option->type >= WSENGINE_OPTION_NUMBER && option->type <= WSENGINE_OPTION_SECRET);
     }
     CHECK(i > 30);
     CHECK(wsengine_option_info(i + 1) == NULL && wsengine_option_info((size_t)-1) == NULL);
