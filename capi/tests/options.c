@@ -41,6 +41,8 @@ static void an_option_says_what_it_is(void)
     CHECK_EQ(find("slow_consumer")->type, WSENGINE_OPTION_WORD);
     CHECK_EQ(find("static_root")->type, WSENGINE_OPTION_PATH);
     CHECK_EQ(find("listen")->type, WSENGINE_OPTION_LIST);
+    CHECK_EQ(find("app")->type, WSENGINE_OPTION_TEXT);
+    CHECK_EQ(find("push_password")->type, WSENGINE_OPTION_SECRET);
 }
 
 /* What a type promises is what wsengine_config_set() takes. */
