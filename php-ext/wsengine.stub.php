@@ -39,7 +39,6 @@
 //   wsengine.static_root = none
 //   wsengine.app = default
 //   wsengine.push_listen = none
-//   wsengine.push_password = none
 //   wsengine.drain_ms = 5000
 //   wsengine.systemd_notify = off
 //   wsengine.log_level = warn

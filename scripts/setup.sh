@@ -18,6 +18,7 @@ CARGO_DENY=0.20.2
 MAGO=1.29.0
 MAGO_RUST=1.95
 SOCKETIFY=0.0.31
+SOCKETIFY_SHA256=7502bed5b382e75f04ea3c6d6b53b76f27bb8653740db92e3f2b55fab388df20
 VENV=target/venv
 NEEDS="bench, c, php, deb, fuzz, php-test, check, test, root"
 
@@ -137,7 +138,7 @@ install_python() {
     cp tests/requirements.txt "$VENV/installed.txt"
 }
 
-# Its package in the source form holds the library that we call; nothing of it runs.
+# Its package in the source form holds the library that we call.
 install_socketify() {
     local folder=target/bench/socketify package=socketify-$SOCKETIFY
     [ ! -e "$folder/$package" ] || return 0
@@ -145,8 +146,9 @@ install_socketify() {
     echo "setup: fetching $package"
     install_python
     mkdir -p "$folder"
-    "$VENV/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: -d "$folder" \
-        "socketify==$SOCKETIFY"
+    echo "socketify==$SOCKETIFY --hash=sha256:$SOCKETIFY_SHA256" >"$folder/requirements.txt"
+    "$VENV/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: --require-hashes \
+        -d "$folder" -r "$folder/requirements.txt"
     tar -xzf "$folder/$package.tar.gz" -C "$folder" --strip-components 3 \
         "$package/src/socketify/libsocketify_linux_amd64.so"
     touch "$folder/$package"

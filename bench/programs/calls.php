@@ -27,10 +27,13 @@ $receive = function () use ($client): void {
 
 /** All messages of a round are there to be polled. */
 $arrive = function () use ($client, $frames): void {
-    $before = ws_stats()['messages_in'];
-    fwrite($client, $frames);
-    while (ws_stats()['messages_in'] < $before + CALLS) {
-        usleep(50);
+    // In parts: a client that says all at once sends much, and has to wait for those who do not.
+    foreach (str_split($frames, intdiv(strlen($frames), 20)) as $part) {
+        $before = ws_stats()['messages_in'];
+        fwrite($client, $part);
+        while (ws_stats()['messages_in'] < $before + CALLS / 20) {
+            usleep(50);
+        }
     }
 };
 

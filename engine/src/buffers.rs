@@ -2,19 +2,20 @@
 //! system has to clear, and which go back to it at once. Echoes of 64 KiB take a fifth less time.
 
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 /// So much is kept in all.
 const MAX_BYTES: usize = 2 << 20;
 /// A buffer is not used for less than this part of it: what waits in a queue would take much more room than it counts.
-const LEAST_PART: usize = 4;
+const LEAST_PART: usize = 2;
 
 #[derive(Default)]
 pub(crate) struct Buffers(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    buffers: Vec<Vec<u8>>,
+    buffers: VecDeque<Vec<u8>>,
     bytes: usize,
 }
 
@@ -25,7 +26,7 @@ impl Buffers {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The last one given back is the likeliest to be in the processor's cache.
         let Some(index) = kept.buffers.iter().rposition(fits) else { return Vec::with_capacity(bytes) };
-        let buffer = kept.buffers.swap_remove(index);
+        let buffer = kept.buffers.swap_remove_back(index).unwrap_or_default();
         kept.bytes -= buffer.capacity();
         buffer
     }
@@ -35,10 +36,17 @@ impl Buffers {
         let Ok(mut buffer) = frame.try_into_mut() else { return };
         buffer.clear();
         let buffer = Vec::from(buffer);
+        if buffer.capacity() > MAX_BYTES {
+            return;
+        }
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.bytes + buffer.capacity() <= MAX_BYTES {
-            kept.bytes += buffer.capacity();
-            kept.buffers.push(buffer);
+        kept.bytes += buffer.capacity();
+        kept.buffers.push_back(buffer);
+        // The oldest may fit nobody any more.
+        while kept.bytes > MAX_BYTES
+            && let Some(oldest) = kept.buffers.pop_front()
+        {
+            kept.bytes -= oldest.capacity();
         }
     }
 }

@@ -57,10 +57,12 @@ impl Hub {
         if any {
             // A timeout that begins with a command must not be cut short by the time the thread was kept from it.
             self.now = self.shared.now();
-            let many = commands.list.len();
+            let count = commands.list.len();
+            // What is for many takes long for another reason than that there are so many events.
+            let are_answers = commands.list.iter().all(|command| matches!(command.target, Target::One(_)));
             self.carry_out(&mut commands);
-            if many > 0 {
-                self.link().inbox.answered(many, self.shared.now() - self.now);
+            if count > 0 && are_answers {
+                self.link().inbox.answered(count, self.shared.now() - self.now, self.now);
             }
             commands.clear(&self.shared.buffers);
         }

@@ -8,7 +8,7 @@
 //! everybody wait. So those who send much fill a batch only with what each of the two does in half a millisecond.
 
 use crate::event::{ConnId, Event, EventBody, Request};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wsengine_proto::copy::append;
@@ -21,6 +21,10 @@ const OWN_BUFFER_BYTES: usize = 16 * 1024;
 const KEPT_BYTES: usize = 4 << 20;
 /// For so long the host, and then the I/O thread with the answers, is kept busy by a batch of those who send much.
 const FULL_BATCH: Duration = Duration::from_micros(500);
+/// But so much they may always fill it with, however long the last one took: it may have been for another reason.
+const LEAST: Room = Room { events: 64, bytes: 256 * 1024 };
+/// When answers took too long, and there were none since that counted, it is forgotten after so long.
+const MEMORY: Duration = Duration::from_millis(20);
 /// Those who send much fill an eighth of a batch at most: the answers keep the I/O thread busy, too.
 const SHARE_OF_MUCH: usize = 8;
 /// The queue of one I/O thread.
@@ -30,6 +34,8 @@ pub(crate) struct Inbox {
     most_of_much: Room,
     /// So many commands, thus about as many answers, the I/O thread carries out in [`FULL_BATCH`].
     answerable: AtomicUsize,
+    /// When that was last so few that it counted, in microseconds.
+    slow_at: AtomicU64,
 }
 
 /// What a batch holds.
@@ -50,6 +56,7 @@ impl Inbox {
             most: Room { events, bytes },
             most_of_much,
             answerable: AtomicUsize::new(usize::MAX),
+            slow_at: AtomicU64::new(0),
         }
     }
 
@@ -78,24 +85,35 @@ impl Inbox {
         self.room(&self.lock(), sends_much)
     }
 
-    /// The I/O thread has carried out so many commands in this time. The dearest of late count: after them it takes some
-    /// dozen cheaper batches until twice as many events are let in.
-    pub(crate) fn answered(&self, commands: usize, taken: Duration) {
+    /// The I/O thread has carried out so many commands for single connections in this time. The dearest of late count:
+    /// after them it takes some dozen cheaper batches until twice as many events are let in, or a while without any.
+    pub(crate) fn answered(&self, commands: usize, taken: Duration, now: Duration) {
         let before = self.answerable.load(Ordering::Relaxed);
-        let more = before.saturating_add(before / 32 + 1);
-        self.answerable.store(in_time(commands, taken).min(more), Ordering::Relaxed);
+        if taken > FULL_BATCH || commands >= before / 2 {
+            let more = before.saturating_add(before / 32 + 1);
+            self.answerable.store(in_time(commands, taken).min(more), Ordering::Relaxed);
+            self.slow_at.store(now.as_micros() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets how long answers took if that was a while ago.
+    #[inline]
+    pub(crate) fn forget(&self, now: Duration) {
+        if self.answerable.load(Ordering::Relaxed) != usize::MAX
+            && now > Duration::from_micros(self.slow_at.load(Ordering::Relaxed)) + MEMORY
+        {
+            self.answerable.store(usize::MAX, Ordering::Relaxed);
+        }
     }
 
     #[inline]
     fn room(&self, batch: &Batch, sends_much: bool) -> bool {
-        let (most, events) = match sends_much {
-            true => {
-                let answerable = self.answerable.load(Ordering::Relaxed);
-                (&self.most_of_much, self.most_of_much.events.min(batch.paced).min(answerable))
-            }
-            false => (&self.most, self.most.events),
-        };
-        batch.records.len() < events && batch.bytes < most.bytes
+        let is_within = |most: &Room| batch.records.len() < most.events && batch.bytes < most.bytes;
+        if !sends_much {
+            return is_within(&self.most);
+        }
+        let in_time = batch.paced.min(self.answerable.load(Ordering::Relaxed));
+        is_within(&self.most_of_much) && (batch.records.len() < in_time || is_within(&LEAST))
     }
 }
 
@@ -252,8 +270,8 @@ impl Batch {
         self.records.clear();
         self.usual = self.arena.len().max(self.usual - self.usual / 16).min(KEPT_BYTES);
         self.arena.clear();
-        if self.arena.capacity() > 8 * self.usual {
-            self.arena.shrink_to(2 * self.usual);
+        if self.arena.capacity() > KEPT_BYTES.min(8 * self.usual) {
+            self.arena.shrink_to(KEPT_BYTES.min(2 * self.usual));
         }
         self.records.shrink_to(KEPT_BYTES / size_of::<Record>());
         self.large.clear();
@@ -354,15 +372,20 @@ mod tests {
                 })
                 .count()
         };
+        let [ms, second] = [1, 1_000].map(Duration::from_millis);
         assert_eq!((room(false), room(true)), (50_000, 6_250));
-        inbox.answered(10, 10 * FULL_BATCH);
-        assert_eq!((room(false), room(true)), (50_000, 1), "one always has room");
-        inbox.answered(100, FULL_BATCH);
-        assert_eq!(room(true), 2, "it grows slowly");
-        inbox.answered(100, Duration::ZERO);
+        inbox.answered(10, 10 * FULL_BATCH, second);
+        assert_eq!((room(false), room(true)), (50_000, LEAST.events), "so many always have room");
+        inbox.answered(100, FULL_BATCH / 2, second);
+        inbox.answered(1, Duration::ZERO, second + ms);
+        assert_eq!(room(true), LEAST.events, "it grows slowly");
         for _ in 0..400 {
-            inbox.answered(1, FULL_BATCH / 100);
+            inbox.answered(1_000, 5 * FULL_BATCH, second + ms);
         }
-        assert_eq!(room(true), 100);
+        assert_eq!(room(true), 200);
+        inbox.forget(second + MEMORY);
+        assert_eq!(room(true), 200);
+        inbox.forget(second + ms + MEMORY + ms);
+        assert_eq!(room(true), 6_250, "one slow batch is not remembered for ever");
     }
 }

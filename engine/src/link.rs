@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) handshakes: AtomicUsize,
     /// How many of them there may be.
     pub(crate) max_sockets: usize,
+    /// How many may push at once.
+    pub(crate) max_pushers: usize,
     /// Events in the host's hands that it has not looked at.
     pub(crate) held_events: AtomicUsize,
     pub(crate) seats: Seats,
@@ -68,6 +70,7 @@ impl Shared {
             queued_bytes: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
             max_sockets: max_sockets(open_files),
+            max_pushers: max_pushers(&settings, open_files),
             held_events: AtomicUsize::new(0),
             seats: Seats::new(&settings, open_files),
             policy: settings.whole_policy(),
@@ -140,7 +143,15 @@ impl HostWake {
         self.coming.load(Ordering::Relaxed)
     }
 
-    /// The same, once for each time.
+    /// It polls, so it runs.
+    #[inline]
+    pub(crate) fn came(&self) {
+        if self.is_coming() {
+            self.coming.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// The same as [`HostWake::is_coming`], once for each time.
     pub(crate) fn take_coming(&self) -> bool {
         self.is_coming() && self.coming.swap(false, Ordering::Relaxed)
     }
@@ -206,6 +217,13 @@ fn max_sockets(open_files: usize) -> usize {
     (open_files / 4).clamp(1, MAX_SOCKETS)
 }
 
+/// Those who push, where there are descriptors enough.
+const MAX_PUSHERS: usize = 512;
+
+fn max_pushers(settings: &Settings, open_files: usize) -> usize {
+    if settings.push_listen.is_empty() { 0 } else { (open_files / 8).clamp(1, MAX_PUSHERS) }
+}
+
 /// A place among those that may be connected. It is taken with the 101 and given back when this is dropped.
 pub(crate) struct Seat {
     shared: Arc<Shared>,
@@ -235,7 +253,8 @@ pub(crate) struct Seats {
 
 impl Seats {
     fn new(settings: &Settings, open_files: usize) -> Self {
-        let allowed = open_files.saturating_sub(RESERVED_FILES + max_sockets(open_files)).max(1);
+        let others = RESERVED_FILES + max_sockets(open_files) + max_pushers(settings, open_files);
+        let allowed = open_files.saturating_sub(others).max(1);
         let max = match settings.max_connections {
             0 => allowed,
             max => max,

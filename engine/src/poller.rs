@@ -56,6 +56,7 @@ enum Stopped {
 impl<'a> Poller<'a> {
     pub(crate) fn new(shared: &'a Shared, state: MutexGuard<'a, PollState>) -> Self {
         shared.polled.store(true, Ordering::Relaxed);
+        shared.wake.came();
         Poller { shared, state }
     }
 }

@@ -71,6 +71,7 @@ impl Server {
         }
         fork::watch();
         let listeners = listen::open(&settings.listen)?;
+        let push_listeners = Push::listen(&settings)?;
         let port = listeners.iter().find_map(Listener::socket_address).map_or(0, |address| address.port());
         let io = |what| move |source| Error::Io { what, source };
         let shared = Shared::new(settings, tls, open_files).map_err(io("cannot make an event descriptor"))?;
@@ -96,7 +97,7 @@ impl Server {
                 return Err(Error::Io { what: "cannot start an I/O thread", source });
             }
         }
-        server.push = Push::start(&server.shared)?;
+        server.push = Push::start(&server.shared, push_listeners)?;
         tracing::info!(addresses = ?server.addresses, push = ?server.push_addresses(), io_threads = server.threads.len(), "listening");
         server.shared.tell_systemd(systemd::READY);
         Ok(server)
@@ -435,9 +436,8 @@ impl Drop for Server {
             if let Some(children) = &mut self.children {
                 children.forget();
             }
-            if let Some(push) = &mut self.push {
-                push.forget();
-            }
+            // Its thread is not there, and may have held a lock.
+            std::mem::forget(self.push.take());
             return;
         }
         if let Some(push) = &mut self.push {

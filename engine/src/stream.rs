@@ -38,7 +38,7 @@ impl Socket {
         }
     }
 
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(tcp) => tcp.try_write(bytes),
             Socket::Unix(unix) => unix.try_write(bytes),

@@ -169,13 +169,46 @@ fn a_port_needs_a_password_and_whoever_does_not_know_it_is_nobody() {
     assert!(connect().say(&[b"AUTH", b"root", b"open sesame"]).starts_with("-WRONGPASS"));
     let mut stranger = connect();
     stranger.write(b"*2\r\n$4\r\nAUTH\r\n$1000000\r\n");
-    assert_eq!(stranger.answer(), "-ERR protocol error: a word that is longer than a message may be");
+    assert_eq!(stranger.answer(), "-ERR protocol error: a command that is too long");
+    assert!(stranger.is_at_end());
+    let mut stranger = connect();
+    stranger.write(&b"PING\n".repeat(1_000));
+    for _ in 0..16 {
+        assert_eq!(stranger.answer(), "-NOAUTH say AUTH and the password first");
+    }
+    assert!(stranger.is_at_end(), "strangers are not listened to for long");
 
     for password in [&[&b"AUTH"[..], b"open sesame"][..], &[b"AUTH", b"default", b"open sesame"]] {
         let mut known = connect();
         assert_eq!(known.say(password), "+OK");
         assert_eq!(known.publish("wse:default:all", b"x"), ":0");
     }
+}
+
+#[test]
+fn strangers_keep_nobody_out_who_knows_the_password() {
+    let server = start(&[("push_listen", "127.0.0.1:0"), ("push_password", "open sesame")]);
+    let connect = || {
+        let stream = TcpStream::connect(&server.push_addresses()[0]).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Pusher(BufReader::new(stream))
+    };
+    let mut known = connect();
+    assert_eq!(known.say(&[b"AUTH", b"open sesame"]), "+OK");
+    let mut silent: Vec<_> = (0..64).map(|_| connect()).collect();
+    assert_eq!(connect().answer(), "-ERR too many clients push already");
+    assert_eq!(known.publish("wse:default:all", b"x"), ":0");
+    silent.truncate(1);
+    let mut late = loop {
+        let mut late = connect();
+        late.write(b"AUTH \"open sesame\"\r\n");
+        match late.answer().as_str() {
+            "+OK" => break late,
+            refused => assert_eq!(refused, "-ERR too many clients push already"),
+        }
+    };
+    assert_eq!(late.publish("wse:default:all", b"x"), ":0");
+    assert!(silent[0].is_at_end(), "after ten seconds");
 }
 
 #[test]
@@ -186,6 +219,9 @@ fn a_password_is_never_told() {
         error,
         "option \"push_password\": the value is not allowed; allowed is 1 to 512 bytes, or none"
     );
+    config.set("push_password", "open sesame").unwrap();
+    let shown = format!("{config:?}");
+    assert!(shown.contains("push_password") && !shown.contains("sesame"), "{shown}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ext_php_rs::flags::IniEntryPermission;
 use ext_php_rs::zend::{IniEntryDef, ModuleEntry};
 use std::ffi::{CStr, CString, c_void};
 use std::sync::OnceLock;
-use wsengine::Config;
+use wsengine::{Config, OptionInfo, Value};
 
 unsafe extern "C" {
     fn zend_ini_get_value(name: *mut ffi::zend_string) -> *mut ffi::zend_string;
@@ -27,6 +27,11 @@ unsafe impl Send for Table {}
 // SAFETY: as above.
 unsafe impl Sync for Table {}
 
+/// The options that are settings. A secret is none: phpinfo() would show it.
+fn settings() -> impl Iterator<Item = &'static OptionInfo> {
+    Config::options().iter().filter(|option| option.value != Value::Secret)
+}
+
 /// Tells PHP of the settings. Only for module startup.
 pub(crate) fn register(module_number: i32) {
     IniEntryDef::register(&TABLE.get_or_init(table).0, module_number);
@@ -34,7 +39,7 @@ pub(crate) fn register(module_number: i32) {
 
 fn table() -> Table {
     let mut entries = Vec::new();
-    for option in Config::options() {
+    for option in settings() {
         // Our own words have no NUL byte.
         let permanent = |text: &str| Box::<CStr>::leak(CString::new(text).unwrap_or_default().into());
         let (name, default) = (permanent(&setting(option.name)), permanent(option.default));
@@ -73,7 +78,7 @@ pub(crate) fn print(module: *mut ModuleEntry) {
 /// The options as the settings have them.
 pub(crate) fn config() -> Result<Config, Failure> {
     let mut config = Config::new();
-    for option in Config::options() {
+    for option in settings() {
         let setting = setting(option.name);
         let text = value(&setting);
         // php.ini makes 1 of "on", and nothing of "off" and "none", which here is the default where neither is allowed.

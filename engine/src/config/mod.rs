@@ -77,6 +77,16 @@ pub(crate) enum Compression {
     ContextTakeover,
 }
 
+/// A text that is shown nowhere.
+#[derive(Clone)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// All options as the engine uses them.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -110,7 +120,7 @@ pub(crate) struct Settings {
     /// The name in the channels of those who push.
     pub(crate) app: String,
     pub(crate) push_listen: Vec<Listen>,
-    pub(crate) push_password: Option<String>,
+    pub(crate) push_password: Option<Secret>,
     pub(crate) drain: Duration,
     pub(crate) systemd_notify: bool,
     pub(crate) log_level: tracing::level_filters::LevelFilter,

@@ -1,7 +1,7 @@
 //! The table: every option with its default, what is allowed, what it does, and how its text becomes a setting.
 
 use super::values::{file, is_token, items, listen_places, millis, name, number, on_or_off, push_places};
-use super::{Compression, OptionInfo, SlowConsumer, Value};
+use super::{Compression, OptionInfo, Secret, SlowConsumer, Value};
 use crate::peer::{Networks, ProxyHeader};
 use wsengine_proto::handshake::{Origin, Origins};
 
@@ -221,7 +221,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         allowed: "a whole number from 16 to 16,777,216",
         default: "16384",
         doc: "Events that may wait to be polled; then no more messages are read, and nothing is lost. Connections that \
-              send much are read only while an eighth of it is not full, so that others find room.",
+              send much fill a small part of it only, so that others find room.",
         apply: |s, v| Some(s.event_queue_events = number(v, 16, 1 << 24)?),
     },
     OptionInfo {
@@ -384,7 +384,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         apply: |s, v| {
             s.push_password = match v {
                 "none" => None,
-                _ => Some((1..=512).contains(&v.len()).then(|| v.to_owned())?),
+                _ => Some((1..=512).contains(&v.len()).then(|| Secret(v.to_owned()))?),
             };
             Some(())
         },

@@ -211,7 +211,9 @@ impl Conn {
             if step.is_pending() {
                 // What was just read may have been answered, and the answer refused by the socket.
                 self.flush(hub, cx);
-                hub.set_busy(self.id.slot(), self.paused || share - left >= LEAST_BYTES_PER_TURN);
+                // With a full inbox all have to wait, whether they send much or not.
+                let waits_for_much = self.paused && hub.is_busy(self.id.slot());
+                hub.set_busy(self.id.slot(), waits_for_much || share - left >= LEAST_BYTES_PER_TURN);
                 return Poll::Pending;
             }
         }

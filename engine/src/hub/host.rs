@@ -77,6 +77,7 @@ impl Hub {
     /// host, and what it has answered meanwhile to them.
     pub(super) fn attend_to_host(&mut self) {
         self.now = self.shared.now();
+        self.link().inbox.forget(self.now);
         if self.host.is_prompt {
             self.notify();
         }
@@ -113,5 +114,6 @@ impl Hub {
     pub(crate) fn after_unpark(&mut self) {
         self.link().mailbox.set_idle(false);
         self.now = self.shared.now();
+        self.link().inbox.forget(self.now);
     }
 }

@@ -61,7 +61,21 @@ pub(crate) async fn turn() {
     .await;
 }
 
+/// Dropped when [`after_next_look`] ends, even by a panic: the next to ask has a turn again.
+struct Last;
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        with(|hub| {
+            if hub.turns.call() {
+                tokio::task::spawn_local(after_next_look());
+            }
+        });
+    }
+}
+
 async fn after_next_look() {
+    let last = Last;
     let more = || {
         with(|hub| {
             hub.attend_to_host();
@@ -72,7 +86,7 @@ async fn after_next_look() {
         // A task that yields goes on after the look.
         tokio::task::yield_now().await;
         if more() != Some(true) {
-            return;
+            return std::mem::forget(last);
         }
     }
 }

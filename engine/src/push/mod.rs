@@ -3,13 +3,13 @@
 //! A web page, a cron job or a program in any language that has a client for Redis says `PUBLISH channel payload` and
 //! reaches this server's connections, without any Redis. What is said on the wire is in `resp.rs` (RESP2, of which we
 //! answer PING, AUTH, PUBLISH and QUIT), what channels and payloads mean in `envelope.rs`. A thread of its own does the
-//! work (`service.rs`) and publishes as any thread of the host would, so those who push can neither hurt connections nor
-//! be hurt by them.
+//! work (`service.rs`) and publishes as any thread of the host would.
 
 mod envelope;
 mod resp;
 mod service;
 
+use crate::config::Settings;
 use crate::error::Error;
 use crate::link::Shared;
 use crate::listen::{self, Listener};
@@ -28,12 +28,8 @@ pub(crate) struct Push {
 }
 
 impl Push {
-    /// Listens where the option says, or not at all.
-    pub(crate) fn start(shared: &Arc<Shared>) -> Result<Option<Push>, Error> {
-        let settings = &shared.settings;
-        if settings.push_listen.is_empty() {
-            return Ok(None);
-        }
+    /// Listens where the options say.
+    pub(crate) fn listen(settings: &Settings) -> Result<Vec<Listener>, Error> {
         if settings.push_password.is_none()
             && let Some(open) = settings.push_listen.iter().find(|listen| !listen.is_unix())
         {
@@ -41,7 +37,14 @@ impl Push {
                 "option \"push_listen\": {open} needs the option \"push_password\", for anybody may connect to a port"
             )));
         }
-        let listeners = listen::open(&settings.push_listen)?;
+        listen::open(&settings.push_listen)
+    }
+
+    /// Starts to answer; None: nobody is listened for.
+    pub(crate) fn start(shared: &Arc<Shared>, listeners: Vec<Listener>) -> Result<Option<Push>, Error> {
+        if listeners.is_empty() {
+            return Ok(None);
+        }
         let addresses = listeners.iter().map(Listener::address).collect();
         let (stop, stopped) = watch::channel(false);
         let thread = service::start(shared.clone(), listeners, stopped)
@@ -65,10 +68,5 @@ impl Push {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-
-    /// Gives the thread up, which is not there in a forked child.
-    pub(crate) fn forget(&mut self) {
-        std::mem::forget(self.thread.take());
     }
 }

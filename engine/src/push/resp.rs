@@ -14,6 +14,8 @@ const MAX_HEAD_BYTES: usize = 16;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) &'static str);
 
+const TOO_LONG: Broken = Broken("a command that is too long");
+
 /// A command and how many bytes it takes. An empty one is no command.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Command<'a> {
@@ -21,12 +23,17 @@ pub(super) struct Command<'a> {
     pub(super) len: usize,
 }
 
-/// The first command in `bytes`; None: it has not wholly come. `max` is the longest string.
+/// The first command in `bytes`; None: it has not wholly come. `max` is how long it may be in all.
 pub(super) fn parse(bytes: &[u8], max: usize) -> Result<Option<Command<'_>>, Broken> {
-    match bytes.first() {
-        None => Ok(None),
-        Some(b'*') => array(bytes, max),
-        Some(_) => inline(bytes),
+    let command = match bytes.first() {
+        None => None,
+        Some(b'*') => array(bytes, max)?,
+        Some(_) => inline(bytes)?,
+    };
+    match command {
+        None if bytes.len() > max => Err(TOO_LONG),
+        Some(command) if command.len > max => Err(TOO_LONG),
+        command => Ok(command),
     }
 }
 
@@ -48,7 +55,7 @@ fn array(bytes: &[u8], max: usize) -> Result<Option<Command<'_>>, Broken> {
         let Some((len, begin)) = head(bytes, at)? else { return Ok(None) };
         let len = usize::try_from(len).map_err(|_| Broken("a word without a length"))?;
         if len > max {
-            return Err(Broken("a word that is longer than a message may be"));
+            return Err(TOO_LONG);
         }
         let Some(rest) = bytes.get(begin..) else { return Ok(None) };
         let Some((word, end)) = rest.split_at_checked(len) else { return Ok(None) };
@@ -237,7 +244,6 @@ mod tests {
 
     #[test]
     fn what_is_broken_is_named() {
-        let long = [b'x'; MAX_LINE_BYTES];
         for (bytes, said) in [
             (&b"*x\r\n"[..], "a length that is no number"),
             (b"*12345678901234567890", "a length that is no number"),
@@ -245,12 +251,17 @@ mod tests {
             (b"*65\r\n", "too many words"),
             (b"*1\r\n:1\r\n", "a word that does not begin with $"),
             (b"*1\r\n$-1\r\n", "a word without a length"),
-            (b"*1\r\n$1001\r\n", "a word that is longer than a message may be"),
+            (b"*1\r\n$1001\r\n", "a command that is too long"),
+            (&[b'x'; MAX + 1], "a command that is too long"),
             (b"*1\r\n$1\r\nab\r\n", "a word that is longer than it says"),
-            (&long, "a line that is too long"),
         ] {
             assert_eq!(parse(bytes, MAX), Err(Broken(said)));
         }
+        assert_eq!(
+            parse(&[b'x'; MAX_LINE_BYTES], 2 * MAX_LINE_BYTES),
+            Err(Broken("a line that is too long"))
+        );
+        assert!(parse(&[b'x'; MAX], MAX).is_ok_and(|command| command.is_none()));
         let many = [&b"a "[..]; 65].concat();
         assert_eq!(parse(&[&many, &b"\n"[..]].concat(), MAX), Err(Broken("too many words")));
     }

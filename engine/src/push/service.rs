@@ -7,7 +7,9 @@ use crate::link::Shared;
 use crate::listen::Listener;
 use crate::stream::Socket;
 use crate::sys;
+use crate::sys::fork::Kept;
 use crate::throttle::Throttle;
+use socket2::Socket as Unregistered;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io;
@@ -18,12 +20,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Who may be connected at once; the next one hears that there are too many.
-const MAX_CLIENTS: usize = 512;
+/// Those who have yet to say the password have places of their own: they keep nobody out who knows it.
+const MAX_STRANGERS: usize = 64;
+/// What a stranger may say besides the password; clients of Redis ask for this and that at their start.
+const COMMANDS_OF_STRANGERS: u32 = 16;
+/// Sockets in a row before others have their turn.
+const ACCEPTED_PER_TURN: u32 = 16;
+/// Who was told of an error has so long to read it.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// A command that has begun is there after so long, and so is the password; an answer is taken in that time. Between
 /// commands a client may be silent for as long as it likes, for many keep their connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +50,8 @@ const STRANGERS_BYTES: usize = 4 * 1024;
 /// What all clients share.
 struct Service {
     shared: Arc<Shared>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
     refusals: RefCell<Throttle>,
 }
 
@@ -69,8 +78,12 @@ pub(super) fn start(
 }
 
 async fn serve(shared: Arc<Shared>, listeners: Vec<Listener>, mut stopped: watch::Receiver<bool>) {
-    let service =
-        Rc::new(Service { shared, places: Semaphore::new(MAX_CLIENTS), refusals: RefCell::default() });
+    let service = Rc::new(Service {
+        places: Arc::new(Semaphore::new(shared.max_pushers)),
+        strangers: Arc::new(Semaphore::new(MAX_STRANGERS.min(shared.max_pushers))),
+        shared,
+        refusals: RefCell::default(),
+    });
     for listener in listeners {
         spawn_local(accept(listener, service.clone()));
     }
@@ -83,40 +96,58 @@ async fn accept(listener: Listener, service: Rc<Service>) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "nothing can be pushed"),
     };
+    let (mut accepted, mut reported) = (0, Throttle::default());
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
         match ready.try_io(|listener| accept_one(&listener.get_ref().socket)) {
             Err(_would_block) => {}
             Ok(Ok((socket, _))) => {
-                if let Ok(socket) = Socket::register(socket) {
-                    spawn_local(welcome(socket, service.clone()));
-                }
+                welcome(socket, &service);
             }
             Ok(Err(error)) => {
-                tracing::debug!(%error, "a client that pushes cannot be accepted");
+                if let Some(left_out) = reported.line(service.shared.now()) {
+                    let left_out = (left_out > 0).then_some(left_out);
+                    tracing::error!(left_out, %error, "a client that pushes cannot be accepted");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
+        }
+        accepted += 1;
+        if accepted % ACCEPTED_PER_TURN == 0 {
+            tokio::task::yield_now().await;
         }
     }
 }
 
-async fn welcome(mut socket: Socket, service: Rc<Service>) {
-    let Ok(_place) = service.places.try_acquire() else {
-        let said = format!("-ERR {MAX_CLIENTS} clients push already, which is the most\r\n");
-        let _ = timeout(PATIENCE, socket.write_all(said.as_bytes())).await;
+fn welcome(socket: Kept<Unregistered>, service: &Rc<Service>) {
+    let is_known = service.shared.settings.push_password.is_none();
+    let places = if is_known { &service.places } else { &service.strangers };
+    let Ok(place) = places.clone().try_acquire_owned() else {
+        // Its buffer is empty; who does not read it loses nothing by the reset that may follow.
+        let _ = socket.send(b"-ERR too many clients push already\r\n");
         return;
     };
-    let is_known = service.shared.settings.push_password.is_none();
-    let deadline = (!is_known).then(|| Instant::now() + PATIENCE);
-    let mut client = Client { socket, service: &service, is_known, deadline, answers: Vec::new() };
-    let _ = client.serve().await;
+    let Ok(socket) = Socket::register(socket) else { return };
+    let service = service.clone();
+    spawn_local(async move {
+        let deadline = (!is_known).then(|| Instant::now() + PATIENCE);
+        let mut client =
+            Client { socket, service: &service, place, is_known, strange: 0, deadline, answers: Vec::new() };
+        if client.serve().await.is_ok() {
+            let _ = timeout(GOODBYE, client.leave()).await;
+        }
+    });
 }
 
 struct Client<'a> {
     socket: Socket,
     service: &'a Service,
+    /// Among those who are known, or among the strangers.
+    place: OwnedSemaphorePermit,
     /// It has said the password, or there is none.
     is_known: bool,
+    /// What it has said before the password.
+    strange: u32,
     /// When the command that has begun must be there, or the password.
     deadline: Option<Instant>,
     answers: Vec<u8>,
@@ -134,6 +165,10 @@ impl Client<'_> {
     async fn serve(&mut self) -> io::Result<()> {
         let mut bytes = Vec::new();
         loop {
+            // What is always ready never waits, so a time limit alone would never be over.
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(());
+            }
             let mut taken = 0;
             let mut next = Next::Command;
             for turn in 1.. {
@@ -167,12 +202,20 @@ impl Client<'_> {
             }
             self.flush().await?;
             if next == Next::End || !self.read(&mut bytes).await? {
-                return self.socket.shutdown().await;
+                return Ok(());
             }
         }
     }
 
-    /// The longest word of a command.
+    /// Lets the last answer reach the client: what lies unread in a socket that is closed would make the system throw it away.
+    async fn leave(&mut self) -> io::Result<()> {
+        self.socket.shutdown().await?;
+        let mut rest = vec![0; READ_BYTES];
+        while self.socket.read(&mut rest).await? > 0 {}
+        Ok(())
+    }
+
+    /// The longest command.
     fn most(&self) -> usize {
         match self.is_known {
             true => self.service.shared.settings.send_queue_bytes.saturating_add(ENVELOPE_BYTES),
@@ -208,6 +251,10 @@ impl Client<'_> {
     }
 
     fn carry_out(&mut self, words: &[Cow<'_, [u8]>]) -> Next {
+        self.strange += u32::from(!self.is_known);
+        if self.strange > COMMANDS_OF_STRANGERS {
+            return Next::End;
+        }
         let Some((name, words)) = words.split_first() else { return Next::Command };
         let out = &mut self.answers;
         match (name.to_ascii_uppercase().as_slice(), words) {
@@ -250,8 +297,16 @@ impl Client<'_> {
             resp::error(&mut self.answers, "ERR there is no password: the option push_password is not set");
             return Next::Command;
         };
-        if user == b"default" && is_same(password, expected.as_bytes()) {
-            self.is_known = true;
+        if user == b"default" && is_same(password, expected.0.as_bytes()) {
+            if !self.is_known {
+                let Ok(place) = self.service.places.clone().try_acquire_owned() else {
+                    resp::error(&mut self.answers, "ERR too many clients push already");
+                    return Next::End;
+                };
+                self.place = place;
+                self.is_known = true;
+                self.strange = 0;
+            }
             resp::simple(&mut self.answers, "OK");
             return Next::Command;
         }

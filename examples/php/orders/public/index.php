@@ -8,7 +8,10 @@ $socket = getenv('ORDERS_SOCKET') ?: sys_get_temp_dir() . '/wsengine-orders.sock
 $port = (int) (getenv('ORDERS_PORT') ?: 8080);
 $file = sys_get_temp_dir() . '/wsengine-orders-' . md5($socket) . '.txt';
 
-/** Pushes a message to all whom a channel stands for, and says how many they are. */
+/**
+ * Pushes a message to all whom a channel stands for, and says how many they are. What begins with the byte 1 is an envelope,
+ * so a message that somebody else has written gets an empty one.
+ */
 function push(string $socket, string $channel, string $payload): int
 {
     $stream = @stream_socket_client("unix://$socket", $code, $why, 1.0);
@@ -16,6 +19,7 @@ function push(string $socket, string $channel, string $payload): int
         throw new RuntimeException("the WebSocket server is not there: $why");
     }
     stream_set_timeout($stream, 1);
+    $payload = "\x01{}\n$payload";
     fwrite($stream, "*3\r\n$7\r\nPUBLISH\r\n$" . strlen($channel) . "\r\n$channel\r\n$" . strlen($payload) . "\r\n$payload\r\n");
     $answer = (string) fgets($stream);
 
@@ -23,7 +27,8 @@ function push(string $socket, string $channel, string $payload): int
 }
 
 if ($_SERVER['REQUEST_METHOD'] === 'POST') {
-    $order = trim(mb_substr((string) ($_POST['order'] ?? ''), 0, 100));
+    // At most 100 characters of UTF-8.
+    $order = preg_match('/^.{1,100}/us', trim((string) ($_POST['order'] ?? '')), $match) ? $match[0] : '';
     $said = 'An order says what is wanted.';
     if ($order !== '') {
         file_put_contents($file, str_replace(["\r", "\n"], ' ', $order) . "\n", FILE_APPEND | LOCK_EX);
