@@ -57,9 +57,11 @@ final class PollTest extends ServerTestCase
         foreach ($messages as $message) {
             $client->send($message);
         }
+        while (ws_stats()['messages_in'] < count($messages)) {
+            usleep(1_000);
+        }
         $seen = [];
         while (count($seen) < count($messages)) {
-            usleep(20_000);
             $events = ws_poll_events(256, 5.0);
             self::assertLessThanOrEqual(3, count($events));
             $seen = [...$seen, ...array_column($events, 'data')];
