@@ -217,11 +217,11 @@ fn max_sockets(open_files: usize) -> usize {
     (open_files / 4).clamp(1, MAX_SOCKETS)
 }
 
-/// Those who push, where there are descriptors enough.
-const MAX_PUSHERS: usize = 512;
+/// Those who push, where there are descriptors enough: 512, and 64 who have yet to say the password.
+const MAX_PUSHERS: usize = 576;
 
 fn max_pushers(settings: &Settings, open_files: usize) -> usize {
-    if settings.push_listen.is_empty() { 0 } else { (open_files / 8).clamp(1, MAX_PUSHERS) }
+    if settings.push_listen.is_empty() { 0 } else { (open_files / 8).clamp(2, MAX_PUSHERS) }
 }
 
 /// A place among those that may be connected. It is taken with the 101 and given back when this is dropped.

@@ -24,8 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Those who have yet to say the password have places of their own: they keep nobody out who knows it.
-const MAX_STRANGERS: usize = 64;
+/// Those who have yet to say the password have this part of the places for themselves: they keep nobody out who knows it.
+const PART_OF_STRANGERS: usize = 9;
 /// What a stranger may say besides the password; clients of Redis ask for this and that at their start.
 const COMMANDS_OF_STRANGERS: u32 = 16;
 /// Sockets in a row before others have their turn.
@@ -78,9 +78,10 @@ pub(super) fn start(
 }
 
 async fn serve(shared: Arc<Shared>, listeners: Vec<Listener>, mut stopped: watch::Receiver<bool>) {
+    let strangers = shared.max_pushers.div_ceil(PART_OF_STRANGERS);
     let service = Rc::new(Service {
-        places: Arc::new(Semaphore::new(shared.max_pushers)),
-        strangers: Arc::new(Semaphore::new(MAX_STRANGERS.min(shared.max_pushers))),
+        places: Arc::new(Semaphore::new(shared.max_pushers - strangers)),
+        strangers: Arc::new(Semaphore::new(strangers)),
         shared,
         refusals: RefCell::default(),
     });
