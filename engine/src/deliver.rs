@@ -62,7 +62,8 @@ impl Hub {
             let are_answers = commands.list.iter().all(|command| matches!(command.target, Target::One(_)));
             self.carry_out(&mut commands);
             if count > 0 && are_answers {
-                self.link().inbox.answered(count, self.shared.now() - self.now, self.now);
+                let taken = self.shared.now().saturating_sub(self.now);
+                self.link().inbox.answered(count, taken, self.now);
             }
             commands.clear(&self.shared.buffers);
         }
