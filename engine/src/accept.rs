@@ -8,11 +8,11 @@ use crate::hub;
 use crate::link::Shared;
 use crate::listen::{Listener, Speaks};
 use crate::peer::Peer;
+use crate::sockets::{Listening, Socket};
 use crate::spare::Spare;
-use crate::stream;
 use crate::sys;
 use crate::sys::fork::{self, Kept};
-use socket2::{SockAddr, Socket};
+use socket2::{SockAddr, Socket as Unregistered};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,7 +30,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// A socket that was accepted, on its way to the thread that will serve it.
 pub(crate) struct Accepted {
-    pub(crate) socket: Kept<Socket>,
+    pub(crate) socket: Kept<Unregistered>,
     pub(crate) peer: Peer,
     pub(crate) speaks: Speaks,
 }
@@ -38,14 +38,14 @@ pub(crate) struct Accepted {
 /// Accepts for ever.
 pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Shared>) {
     let speaks = listener.speaks;
-    let listener = match sys::watch_listener(listener) {
+    let listener = match Listening::register(listener) {
         Ok(listener) => listener,
         Err(error) => return report(&error, &mut None),
     };
     let (mut turn, mut accepted) = (0, 0);
     let mut reported = None;
     loop {
-        let Ok(mut ready) = listener.readable().await else { return };
+        listener.knock().await;
         let full = shared.handshakes.load(Ordering::Relaxed) >= shared.max_sockets;
         if full || shared.links.iter().any(|link| !link.inbox.has_room_to_open()) {
             tokio::time::sleep(BREATH).await;
@@ -56,9 +56,9 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
             hub::turn().await;
         }
         accepted = (accepted + 1) % ACCEPTED_PER_TURN;
-        match ready.try_io(|listener| accept_one(&listener.get_ref().socket)) {
-            Err(_would_block) => {}
-            Ok(Ok((socket, peer))) => {
+        match listener.accept() {
+            None => {}
+            Some(Ok((socket, peer))) => {
                 turn = (turn + 1) % shared.links.len();
                 let peer = peer.as_socket().map_or(Peer::Unix, Peer::Socket);
                 let accepted = Accepted { socket, peer, speaks };
@@ -67,10 +67,10 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
                     _ => begin(accepted, &shared),
                 }
             }
-            Ok(Err(error)) if is_about_the_peer(&error) => {}
-            Ok(Err(error)) => {
+            Some(Err(error)) if is_about_the_peer(&error) => {}
+            Some(Err(error)) => {
                 report(&error, &mut reported);
-                if lacks_descriptors(&error) && spare.lend(listener.get_ref()) {
+                if lacks_descriptors(&error) && spare.lend(&listener.listener) {
                     hub::with(|hub| hub.link().counters.refused.add(1));
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -80,7 +80,7 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
     }
 }
 
-pub(crate) fn accept_one(listener: &Socket) -> io::Result<(Kept<Socket>, SockAddr)> {
+pub(crate) fn accept_one(listener: &Unregistered) -> io::Result<(Kept<Unregistered>, SockAddr)> {
     let _gate = fork::gate();
     listener.accept().map(|(socket, peer)| (Kept::new(sys::move_above_select(socket)), peer))
 }
@@ -88,7 +88,7 @@ pub(crate) fn accept_one(listener: &Socket) -> io::Result<(Kept<Socket>, SockAdd
 /// Starts the task that serves a socket on this thread.
 pub(crate) fn begin(accepted: Accepted, shared: &Arc<Shared>) {
     let Accepted { socket, peer, speaks } = accepted;
-    let Ok(socket) = stream::Socket::register(socket) else { return };
+    let Ok(socket) = Socket::register(socket) else { return };
     let shared = shared.clone();
     hub::with(|hub| hub.begin_handshake(http::serve(socket, peer, speaks, shared)));
 }

@@ -268,18 +268,14 @@ fn is_excepted(commands: &Commands, command: u32, id: ConnId) -> bool {
 }
 
 /// Writes frames that are encoded for one connection as [`write`] does.
-pub(crate) fn write_frames(
-    stream: &mut Stream,
-    waker: Option<&Waker>,
-    frames: &[Bytes],
-) -> io::Result<usize> {
+pub(crate) fn write_frames(stream: &mut Stream, waker: &Waker, frames: &[Bytes]) -> io::Result<usize> {
     write_slices(stream, waker, frames, |frame| frame)
 }
 
 /// Writes pieces until all is written or the socket takes no more; says how many bytes it took.
 pub(crate) fn write(
     stream: &mut Stream,
-    waker: Option<&Waker>,
+    waker: &Waker,
     commands: &Commands,
     pieces: &[Piece],
 ) -> io::Result<usize> {
@@ -292,7 +288,7 @@ pub(crate) fn write(
 
 fn write_slices<'a, T>(
     stream: &mut Stream,
-    waker: Option<&Waker>,
+    waker: &Waker,
     pieces: &'a [T],
     bytes: impl Fn(&'a T) -> &'a [u8],
 ) -> io::Result<usize> {

@@ -4,6 +4,7 @@ use crate::accept;
 use crate::hub::{self, Hub};
 use crate::link::Shared;
 use crate::listen::Listener;
+use crate::sockets;
 use crate::spare::Spare;
 use crate::systemd;
 use std::future::{Future, poll_fn};
@@ -39,6 +40,9 @@ pub(crate) fn run(
         Ok(runtime) => runtime,
         Err(error) => return ready(Err(error)),
     };
+    if let Err(error) = runtime.block_on(async { sockets::open() }) {
+        return ready(Err(error));
+    }
     let running = Running(shared.clone());
     hub::set(Some(Hub::new(shared.clone(), thread)));
     // All descriptors are open when the server has started.
@@ -51,6 +55,9 @@ pub(crate) fn run(
                 tokio::task::spawn_local(accept::accept(listener, spare, shared.clone()))
             })
             .collect();
+        if let Some(ready) = hub::with(|hub| hub.ready.clone()) {
+            tokio::task::spawn_local(hub::rounds(ready));
+        }
         tokio::task::spawn_local(timers(shared.clone()));
         if thread == 0 {
             tokio::task::spawn_local(watchdog(shared.clone()));
@@ -58,6 +65,7 @@ pub(crate) fn run(
         root(&shared, || accepting.iter().for_each(|task| task.abort())).await;
     });
     hub::set(None);
+    sockets::close();
     // Not longer: a read from a disk that does not answer would keep the stop waiting for ever.
     runtime.shutdown_timeout(FILE_PATIENCE);
     drop(running);

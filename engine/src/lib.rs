@@ -63,6 +63,7 @@ mod progress;
 mod push;
 mod response;
 mod server;
+mod sockets;
 mod spare;
 mod stats;
 mod stream;

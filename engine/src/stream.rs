@@ -1,57 +1,13 @@
 //! A stream to a peer: TCP or a unix socket, with TLS or without.
 
-use crate::sys::{self, fork::Kept};
-use socket2::{Domain, Socket as Unregistered};
-use std::convert::identity;
+use crate::sockets::Socket;
+use crate::sys;
 use std::io::{self, IoSlice};
-use std::ops::DerefMut;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
-
-/// A socket that tokio watches.
-pub(crate) enum Socket {
-    Tcp(Kept<TcpStream>),
-    Unix(Kept<UnixStream>),
-}
-
-impl Socket {
-    /// Has the runtime of this thread watch an accepted socket.
-    pub(crate) fn register(socket: Kept<Unregistered>) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        if socket.domain()? == Domain::UNIX {
-            return socket.convert(|unix| UnixStream::from_std(unix.into())).map(Socket::Unix);
-        }
-        socket.set_tcp_nodelay(true)?;
-        socket.convert(|tcp| TcpStream::from_std(tcp.into())).map(Socket::Tcp)
-    }
-
-    /// The first byte that is there, which stays there; None where the system cannot look, or at the end.
-    pub(crate) async fn peek_first(&self) -> io::Result<Option<u8>> {
-        let mut first = [0];
-        match self {
-            Socket::Tcp(tcp) => Ok((tcp.peek(&mut first).await? > 0).then_some(first[0])),
-            Socket::Unix(_) => Ok(None),
-        }
-    }
-
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(tcp) => tcp.try_write(bytes),
-            Socket::Unix(unix) => unix.try_write(bytes),
-        }
-    }
-
-    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(tcp) => tcp.try_write_vectored(slices),
-            Socket::Unix(unix) => unix.try_write_vectored(slices),
-        }
-    }
-}
 
 /// A stream to a peer.
 pub(crate) enum Stream {
@@ -72,10 +28,9 @@ impl Metered {
 }
 
 impl Stream {
-    /// Writes what goes out at once. Under TLS `waker` is woken when what was taken can go on its way; without one
-    /// nothing is taken.
+    /// Writes what goes out at once. Under TLS `waker` is woken when what was taken can go on its way.
     #[inline]
-    pub(crate) fn try_write(&mut self, waker: Option<&Waker>, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&mut self, waker: &Waker, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Plain(socket) => socket.try_write(bytes),
             Stream::Tls(tls) => at_once(waker, |cx| Pin::new(&mut **tls).poll_write(cx, bytes)),
@@ -83,17 +38,10 @@ impl Stream {
     }
 
     /// The same for several pieces.
-    pub(crate) fn try_write_vectored(
-        &mut self,
-        waker: Option<&Waker>,
-        slices: &[IoSlice<'_>],
-    ) -> io::Result<usize> {
+    pub(crate) fn try_write_vectored(&mut self, waker: &Waker, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Stream::Plain(socket) => socket.try_write_vectored(slices),
-            Stream::Tls(tls) => {
-                let Some(waker) = waker else { return Err(io::ErrorKind::WouldBlock.into()) };
-                write_all_slices(tls, &mut Context::from_waker(waker), slices)
-            }
+            Stream::Tls(tls) => write_all_slices(tls, &mut Context::from_waker(waker), slices),
         }
     }
 
@@ -103,10 +51,7 @@ impl Stream {
             Stream::Plain(socket) => socket,
             Stream::Tls(tls) => &tls.get_ref().0.socket,
         };
-        sys::has_hung_up(match socket {
-            Socket::Tcp(tcp) => tcp.as_fd(),
-            Socket::Unix(unix) => unix.as_fd(),
-        })
+        sys::has_hung_up(socket.as_fd())
     }
 
     /// Has something been taken that is still on its way to the socket?
@@ -154,75 +99,66 @@ fn write_all_slices(
 }
 
 fn at_once(
-    waker: Option<&Waker>,
+    waker: &Waker,
     write: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<usize>>,
 ) -> io::Result<usize> {
-    let Some(waker) = waker else { return Err(io::ErrorKind::WouldBlock.into()) };
     match write(&mut Context::from_waker(waker)) {
         Poll::Ready(result) => result,
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
-/// The same call for whichever kind it is.
-macro_rules! poll {
-    ($pinned:expr, $kind:ident, [$($variant:ident),+], $through:path, $inner:ident => $call:expr) => {
-        match $pinned.get_mut() {
-            $($kind::$variant($inner) => {
-                let $inner = Pin::new($through($inner));
-                $call
-            })+
+impl AsyncRead for Stream {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
         }
-    };
+    }
 }
 
-macro_rules! forward {
-    ($kind:ident: $variants:tt, $through:path) => {
-        impl AsyncRead for $kind {
-            #[inline]
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buffer: &mut ReadBuf<'_>,
-            ) -> Poll<io::Result<()>> {
-                poll!(self, $kind, $variants, $through, stream => stream.poll_read(cx, buffer))
-            }
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
+    }
 
-        impl AsyncWrite for $kind {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bytes: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                poll!(self, $kind, $variants, $through, stream => stream.poll_write(cx, bytes))
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                slices: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                poll!(self, $kind, $variants, $through, stream => stream.poll_write_vectored(cx, slices))
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                true
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                poll!(self, $kind, $variants, $through, stream => stream.poll_flush(cx))
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                poll!(self, $kind, $variants, $through, stream => stream.poll_shutdown(cx))
-            }
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Stream::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
         }
-    };
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
 }
-
-forward!(Socket: [Tcp, Unix], DerefMut::deref_mut);
-forward!(Stream: [Plain, Tls], identity);
 
 impl AsyncRead for Metered {
     fn poll_read(
@@ -237,13 +173,7 @@ impl AsyncRead for Metered {
 impl AsyncWrite for Metered {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Metered { socket, written } = self.get_mut();
-        // tokio's budget is for a task's own work; here one task may write to many sockets.
-        match socket.try_write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Pin::new(socket).poll_write(cx, bytes).map_ok(|taken| count(written, taken))
-            }
-            result => Poll::Ready(result.map(|taken| count(written, taken))),
-        }
+        Pin::new(socket).poll_write(cx, bytes).map_ok(|taken| count(written, taken))
     }
 
     fn poll_write_vectored(
@@ -252,12 +182,7 @@ impl AsyncWrite for Metered {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let Metered { socket, written } = self.get_mut();
-        match socket.try_write_vectored(slices) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Pin::new(socket).poll_write_vectored(cx, slices).map_ok(|taken| count(written, taken))
-            }
-            result => Poll::Ready(result.map(|taken| count(written, taken))),
-        }
+        Pin::new(socket).poll_write_vectored(cx, slices).map_ok(|taken| count(written, taken))
     }
 
     fn is_write_vectored(&self) -> bool {

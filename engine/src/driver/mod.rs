@@ -1,7 +1,7 @@
-//! One open connection: its socket, its protocol state, and the task that drives it.
+//! One open connection: its socket, its protocol state, and what it does when it is woken.
 //!
-//! The task reads and flushes; what the host sends is written directly by [`crate::deliver`], and only what the
-//! socket refuses waits in the outbox for the task. A connection goes through these phases: live; holding, after a
+//! It reads and flushes; what the host sends is written directly by [`crate::deliver`], and only what the
+//! socket refuses waits in the outbox until the connection is woken. A connection goes through these phases: live; holding, after a
 //! breach by the peer, when the host may still answer what came before it; flushing, when the protocol is done and
 //! the last frames are on their way out; lingering, when our side is shut and the peer's end is awaited, because
 //! closing a socket with unread bytes would make the system throw away what we sent.
@@ -19,8 +19,7 @@ use crate::link::Seat;
 use crate::mailbox::Waiting;
 use crate::stream::Stream;
 use crate::timers::Tick;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::MutexGuard;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -34,7 +33,7 @@ use wsengine_proto::{Connection, Kind, Limits, Payload, Protocol, Sink, State};
 const READS_PER_TURN: usize = 4;
 const BYTES_PER_TURN: usize = 128 * 1024;
 /// A connection that reads so much in a turn sends much: it has further turns together with its like, see
-/// [`hub::Turns`], and with many of them that is all that it reads. A message of 64 KiB now and then is not much.
+/// [`Hub::take_turn`], and with many of them that is all that it reads. A message of 64 KiB now and then is not much.
 const LEAST_BYTES_PER_TURN: usize = 72 * 1024;
 /// What a message costs besides its payload, in bytes that could be read and written meanwhile.
 const MESSAGE_COST: usize = 256;
@@ -43,38 +42,6 @@ const MESSAGE_COST: usize = 256;
 const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
 /// How much more work compressed messages are than others; so are the answers to them.
 const WEIGHT_OF_DEFLATE: usize = 8;
-
-/// The task of the connection in a slot.
-pub(crate) struct Driver(pub(crate) u32);
-
-impl Future for Driver {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let on_panic = OnPanic(self.0);
-        let done = hub::with(|hub| {
-            hub.polled(0);
-            let Some(mut conn) = hub.take(self.0) else { return Poll::Ready(()) };
-            let done = conn.drive(hub, cx);
-            match done {
-                Poll::Pending => hub.put_back(conn),
-                Poll::Ready(()) => hub.remove(conn),
-            }
-            done
-        });
-        std::mem::forget(on_panic);
-        done.unwrap_or(Poll::Ready(()))
-    }
-}
-
-/// Dropped only while a panic of the task in this slot unwinds; by then the hub can be reached again.
-struct OnPanic(u32);
-
-impl Drop for OnPanic {
-    fn drop(&mut self) {
-        hub::with(|hub| hub.lose(self.0));
-    }
-}
 
 /// What a connection is made of.
 pub(crate) struct Opened {
@@ -113,9 +80,19 @@ pub(crate) struct Conn {
     ticket: Option<hub::Ticket>,
     /// Where it is entered in the timers.
     entry: Option<Tick>,
-    waker: Option<Waker>,
+    waker: Waker,
     /// Its commands in the batch at hand.
     pub(crate) chain: Chain,
+}
+
+/// How a connection goes on when it has done something.
+pub(crate) enum Next {
+    /// When it is woken.
+    Wait,
+    /// After the next look at the sockets: it has more to read.
+    Again,
+    /// Not at all.
+    Over,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,7 +120,7 @@ struct Outbox {
 }
 
 impl Conn {
-    pub(crate) fn new(id: ConnId, opened: Opened, now: Duration, limits: &Limits) -> Self {
+    pub(crate) fn new(id: ConnId, opened: Opened, waker: Waker, now: Duration, limits: &Limits) -> Self {
         let Opened { stream, early, seat, dialect } = opened;
         let (protocol, encoding) = match dialect {
             Dialect::Rfc6455(compression) => {
@@ -170,21 +147,18 @@ impl Conn {
             progress: now,
             ticket: None,
             entry: None,
-            waker: None,
+            waker,
             chain: Chain::EMPTY,
         }
     }
 
-    /// Does what the socket allows. Ready: the connection is over.
-    fn drive(&mut self, hub: &mut Hub, cx: &mut Context<'_>) -> Poll<()> {
-        if self.waker.is_none() {
-            self.waker = Some(cx.waker().clone());
-        }
+    /// Does what the socket allows.
+    pub(crate) fn drive(&mut self, hub: &mut Hub, cx: &mut Context<'_>) -> Next {
         self.flush(hub, cx);
         let is_reading = matches!(self.phase, Phase::Live if !self.paused)
             || matches!(self.phase, Phase::Lingering { .. });
-        if is_reading && hub.is_busy(self.id.slot()) && !hub.turns.take(&mut self.ticket, cx) {
-            return Poll::Pending;
+        if is_reading && hub.is_busy(self.id.slot()) && !hub.take_turn(&mut self.ticket, cx) {
+            return Next::Wait;
         }
         let share = bytes_of_turn(hub.busy());
         let mut left = share;
@@ -205,7 +179,7 @@ impl Conn {
                 Phase::Over => {
                     self.outbox.queue = Default::default();
                     self.publish(hub);
-                    return Poll::Ready(());
+                    return Next::Over;
                 }
             };
             if step.is_pending() {
@@ -214,13 +188,11 @@ impl Conn {
                 // With a full inbox all have to wait, whether they send much or not.
                 let waits_for_much = self.paused && hub.is_busy(self.id.slot());
                 hub.set_busy(self.id.slot(), waits_for_much || share - left >= LEAST_BYTES_PER_TURN);
-                return Poll::Pending;
+                return Next::Wait;
             }
         }
         hub.set_busy(self.id.slot(), true);
-        // Not at once: a task that wakes itself would keep the runtime from looking at the other sockets.
-        let _ = pin!(tokio::task::yield_now()).poll(cx);
-        Poll::Pending
+        Next::Again
     }
 
     /// One read into the buffer that all connections of the thread share.
@@ -375,9 +347,7 @@ impl Conn {
     }
 
     fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
+        self.waker.wake_by_ref();
     }
 }
 

@@ -55,8 +55,7 @@ impl Conn {
             return self.send_encoded(hub, commands, frames);
         }
         let bytes: usize = pieces.iter().map(|piece| commands.piece_len(piece)).sum();
-        let write =
-            |stream: &mut Stream, waker: Option<&Waker>| deliver::write(stream, waker, commands, pieces);
+        let write = |stream: &mut Stream, waker: &Waker| deliver::write(stream, waker, commands, pieces);
         let Some(written) = self.write_now(write) else { return };
         if written == bytes {
             return self.count_sent(hub, frames.len(), bytes);
@@ -84,8 +83,7 @@ impl Conn {
             }
         }
         let bytes: usize = encoded.iter().map(Bytes::len).sum();
-        let write =
-            |stream: &mut Stream, waker: Option<&Waker>| deliver::write_frames(stream, waker, &encoded);
+        let write = |stream: &mut Stream, waker: &Waker| deliver::write_frames(stream, waker, &encoded);
         let Some(written) = self.write_now(write) else { return };
         if written == bytes {
             return self.count_sent(hub, encoded.len(), bytes);
@@ -96,14 +94,11 @@ impl Conn {
 
     /// Writes unless something waits already, and says how many bytes the socket took. None: it is broken.
     #[inline]
-    fn write_now(
-        &mut self,
-        write: impl FnOnce(&mut Stream, Option<&Waker>) -> io::Result<usize>,
-    ) -> Option<usize> {
+    fn write_now(&mut self, write: impl FnOnce(&mut Stream, &Waker) -> io::Result<usize>) -> Option<usize> {
         if self.has_unsent() {
             return Some(0);
         }
-        match write(&mut self.stream, self.waker.as_ref()) {
+        match write(&mut self.stream, &self.waker) {
             Ok(taken) => Some(taken),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
             Err(_) => {
@@ -268,7 +263,7 @@ impl Conn {
             return;
         }
         let written = match !self.has_unsent() {
-            true => self.stream.try_write(self.waker.as_ref(), frames),
+            true => self.stream.try_write(&self.waker, frames),
             false => Ok(0),
         };
         match written {

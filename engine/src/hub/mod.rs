@@ -1,18 +1,21 @@
 //! The connections of one I/O thread, and what they share: buffers, timers, the links to the host.
 //!
-//! A hub lives in its thread and nowhere else, so nothing here is locked. Its tasks (one for each connection, one
+//! A hub lives in its thread and nowhere else, so nothing here is locked. Its tasks (one for all connections, one
 //! for each handshake) and the hook before parking reach it by [`with`].
 
 mod handshakes;
 mod host;
+mod rounds;
 mod stop;
 mod turns;
 
 use self::handshakes::Handshakes;
 use self::host::Host;
-pub(crate) use self::turns::{Ticket, Turns, turn};
+pub(crate) use self::rounds::{Ready, rounds};
+use self::turns::Turns;
+pub(crate) use self::turns::{Ticket, turn};
 use crate::accept::Accepted;
-use crate::driver::{Conn, Driver, Opened};
+use crate::driver::{Conn, Next, Opened};
 use crate::encoding::Encoder;
 use crate::event::{ConnId, MAX_SLOTS, Request};
 use crate::handshake::Dialect;
@@ -26,7 +29,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use wsengine_proto::close::code;
@@ -55,6 +58,7 @@ pub(crate) struct Hub {
     pub(crate) shared: Arc<Shared>,
     thread: usize,
     slots: Vec<Slot>,
+    pub(crate) ready: Arc<Ready>,
     free: Vec<u32>,
     open: usize,
     /// The engine's time as it was when the thread last woke up: exact enough for what is measured by it.
@@ -84,7 +88,7 @@ pub(crate) struct Hub {
     pub(crate) refusals: Throttle,
     endings: Throttle,
     handshakes: Handshakes,
-    pub(crate) turns: Turns,
+    turns: Turns,
     pub(crate) stopping: Option<Stop>,
     /// Sockets from the thread that accepts, waiting for the root task.
     pub(crate) sockets: Vec<Accepted>,
@@ -107,6 +111,7 @@ impl Hub {
             shared,
             thread,
             slots: Vec::new(),
+            ready: Arc::default(),
             free: Vec::new(),
             open: 0,
             read_buffer: vec![0; READ_BUFFER_BYTES],
@@ -157,7 +162,7 @@ impl Hub {
         self.free.push(id.slot());
     }
 
-    /// Makes a connection of a socket whose handshake has succeeded and starts its task.
+    /// Makes a connection of a socket whose handshake has succeeded, and has it begin.
     pub(crate) fn adopt(&mut self, id: ConnId, request: Request, opened: Opened) {
         let slot = id.slot();
         let text_only = matches!(opened.dialect, Dialect::Hixie76);
@@ -166,7 +171,9 @@ impl Hub {
         self.link().counters.opened.add(1);
         self.announce();
         self.set_busy(slot, !opened.early.is_empty());
-        let mut conn = Box::new(Conn::new(id, opened, self.now, &self.shared.settings.limits));
+        let waker = self.ready.waker(slot);
+        waker.wake_by_ref();
+        let mut conn = Box::new(Conn::new(id, opened, waker, self.now, &self.shared.settings.limits));
         conn.schedule(self);
         if let Some(stop) = self.stopping {
             conn.stop(self, stop.code);
@@ -177,7 +184,18 @@ impl Hub {
         }
         self.open += 1;
         self.handshakes.succeeded();
-        tokio::task::spawn_local(Driver(slot));
+    }
+
+    /// Has the connection in a slot do what its socket allows.
+    fn drive(&mut self, slot: u32, cx: &mut Context<'_>) -> Next {
+        self.polled(0);
+        let Some(mut conn) = self.take(slot) else { return Next::Over };
+        let next = conn.drive(self, cx);
+        match next {
+            Next::Wait | Next::Again => self.put_back(conn),
+            Next::Over => self.vacate(slot),
+        }
+        next
     }
 
     fn free_slot(&mut self) -> Option<u32> {
@@ -227,7 +245,7 @@ impl Hub {
         }
     }
 
-    /// The task of a connection has panicked, which only a fault of ours can make it do. That connection is lost,
+    /// A connection has panicked, which only a fault of ours can make it do. That connection is lost,
     /// and nothing else.
     pub(crate) fn lose(&mut self, slot: u32) {
         let Some(generation) = self.slots.get(slot as usize).map(|slot| slot.generation) else { return };
@@ -269,11 +287,7 @@ impl Hub {
         }
     }
 
-    /// Forgets a connection that was taken out: its socket is closed, its slot free.
-    pub(crate) fn remove(&mut self, conn: Box<Conn>) {
-        self.vacate(conn.id.slot());
-    }
-
+    /// The connection that was taken out of a slot is over.
     fn vacate(&mut self, slot: u32) {
         self.set_busy(slot, false);
         self.free.push(slot);

@@ -2,10 +2,9 @@
 
 use super::envelope;
 use super::resp::{self, Broken};
-use crate::accept::accept_one;
 use crate::link::Shared;
 use crate::listen::Listener;
-use crate::stream::Socket;
+use crate::sockets::{self, Listening, Socket};
 use crate::sys;
 use crate::sys::fork::Kept;
 use crate::throttle::Throttle;
@@ -67,8 +66,13 @@ pub(super) fn start(
             Ok(runtime) => runtime,
             Err(error) => return ready.send(Err(error)).unwrap_or(()),
         };
-        ready.send(Ok(())).unwrap_or(());
-        runtime.block_on(serve(shared, listeners, stopped));
+        let opened = runtime.block_on(async { sockets::open() });
+        let is_open = opened.is_ok();
+        ready.send(opened).unwrap_or(());
+        if is_open {
+            runtime.block_on(serve(shared, listeners, stopped));
+        }
+        sockets::close();
     };
     let builder = std::thread::Builder::new().name("wsengine-push".into());
     let thread = sys::with_signals_blocked(|| builder.spawn(run))?;
@@ -85,6 +89,7 @@ async fn serve(shared: Arc<Shared>, listeners: Vec<Listener>, mut stopped: watch
         shared,
         refusals: RefCell::default(),
     });
+    spawn_local(sockets::watch());
     for listener in listeners {
         spawn_local(accept(listener, service.clone()));
     }
@@ -93,19 +98,19 @@ async fn serve(shared: Arc<Shared>, listeners: Vec<Listener>, mut stopped: watch
 }
 
 async fn accept(listener: Listener, service: Rc<Service>) {
-    let listener = match sys::watch_listener(listener) {
+    let listener = match Listening::register(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "nothing can be pushed"),
     };
     let (mut accepted, mut reported) = (0, Throttle::default());
     loop {
-        let Ok(mut ready) = listener.readable().await else { return };
-        match ready.try_io(|listener| accept_one(&listener.get_ref().socket)) {
-            Err(_would_block) => {}
-            Ok(Ok((socket, _))) => {
+        listener.knock().await;
+        match listener.accept() {
+            None => {}
+            Some(Ok((socket, _))) => {
                 welcome(socket, &service);
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 if let Some(left_out) = reported.line(service.shared.now()) {
                     let left_out = (left_out > 0).then_some(left_out);
                     tracing::error!(left_out, %error, "a client that pushes cannot be accepted");

@@ -3,7 +3,6 @@
 
 pub(crate) mod fork;
 
-use crate::listen::Listener;
 use socket2::Socket;
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -13,8 +12,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::ptr;
 use std::time::Duration;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, ReadBuf};
 
 /// A descriptor that is readable after [`EventFd::signal`] until [`EventFd::clear`] (eventfd(2)).
 #[derive(Debug)]
@@ -132,12 +131,30 @@ pub(crate) fn move_above_select<T: Into<OwnedFd> + From<OwnedFd>>(socket: T) -> 
     }
 }
 
-/// Watches a listening socket for connections to accept. Accepting without tokio leaves the new socket unregistered
-/// until it is known which descriptor and which thread it will have.
-pub(crate) fn watch_listener(listener: Listener) -> io::Result<AsyncFd<Listener>> {
-    // SAFETY: a Listener owns its descriptor and gives the same one as long as it lives.
-    let watched = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
+/// Has tokio watch a set of sockets for changes.
+pub(crate) fn watch(set: mio::Poll) -> io::Result<AsyncFd<mio::Poll>> {
+    // SAFETY: a Poll owns its descriptor and gives the same one as long as it lives.
+    let watched = unsafe { AsyncFd::register_with_interest(set, Interest::READABLE) };
     watched.map_err(io::Error::from)
+}
+
+/// Reads what is there into the unfilled part of a buffer, and says how much it was.
+pub(crate) fn receive(socket: &Socket, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+    // SAFETY: recv(2) writes bytes and takes none away, so nothing becomes uninitialized; the first `read` are written.
+    unsafe {
+        let read = socket.recv(buffer.unfilled_mut())?;
+        buffer.assume_init(read);
+        buffer.advance(read);
+        Ok(read)
+    }
+}
+
+/// The first byte that is there, which stays there; None at the end.
+pub(crate) fn peek_first(socket: &Socket) -> io::Result<Option<u8>> {
+    let mut first = [MaybeUninit::uninit()];
+    let peeked = socket.peek(&mut first)?;
+    // SAFETY: it was written if one byte was.
+    Ok((peeked > 0).then(|| unsafe { first[0].assume_init() }))
 }
 
 /// A copy of a descriptor that belongs to somebody else and should be a socket.

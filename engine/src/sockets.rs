@@ -1,0 +1,415 @@
+//! The sockets of an I/O thread: what they are ready for, and who waits for it.
+//!
+//! All are in one epoll set of the thread's own, and tokio watches that one. Were each of them watched by tokio, it would
+//! take four hundred bytes more: three hundred, and the allocator's waste for their alignment.
+//!
+//! The set tells of each change once (edge-triggered), so what a socket was ready for is kept until a call finds that it
+//! is no more. One task at a time uses a socket.
+
+use crate::accept::accept_one;
+use crate::listen::Listener;
+use crate::sys::{self, fork::Kept};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll as Epoll, Token};
+use socket2::{Domain, SockAddr, Socket as Unregistered};
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop;
+
+/// Changes that are taken from the set at once.
+const EVENTS: usize = 512;
+
+const READABLE: u8 = 1;
+const WRITABLE: u8 = 2;
+/// No more than the rest can be read; or nothing can be written any more. It stays so.
+const READ_CLOSED: u8 = 4;
+const WRITE_CLOSED: u8 = 8;
+const TO_READ: u8 = READABLE | READ_CLOSED;
+const TO_WRITE: u8 = WRITABLE | WRITE_CLOSED;
+
+thread_local! {
+    static SOCKETS: RefCell<Option<Sockets>> = const { RefCell::new(None) };
+}
+
+/// All sockets of a thread.
+struct Sockets {
+    epoll: AsyncFd<Epoll>,
+    events: Events,
+    states: Vec<State>,
+    free: Vec<u32>,
+    /// Scratch space; empty between looks.
+    woken: Vec<Waker>,
+}
+
+#[derive(Default)]
+struct State {
+    ready: u8,
+    awaited: u8,
+    waker: Option<Waker>,
+}
+
+/// Runs `f` with the sockets of this thread; None when it has none yet, or none any more.
+#[inline]
+fn with<T>(f: impl FnOnce(&mut Sockets) -> T) -> Option<T> {
+    SOCKETS.try_with(|sockets| sockets.borrow_mut().as_mut().map(f)).ok().flatten()
+}
+
+/// Gives this thread its set. It needs the runtime.
+pub(crate) fn open() -> io::Result<()> {
+    let sockets = Sockets {
+        epoll: sys::watch(Epoll::new()?)?,
+        events: Events::with_capacity(EVENTS),
+        states: Vec::new(),
+        free: Vec::new(),
+        woken: Vec::new(),
+    };
+    SOCKETS.set(Some(sockets));
+    Ok(())
+}
+
+/// Takes it away.
+pub(crate) fn close() {
+    drop(SOCKETS.take());
+}
+
+/// Wakes whoever waits for what sockets have become ready for. If tokio has nothing to tell of it, the system is asked only
+/// where the look `is_due`. The task of `cx` is woken when there is something again.
+pub(crate) fn look(cx: &mut Context<'_>, is_due: bool) {
+    let Some(mut woken) = with(|sockets| {
+        sockets.look(cx, is_due);
+        std::mem::take(&mut sockets.woken)
+    }) else {
+        return;
+    };
+    for waker in woken.drain(..) {
+        waker.wake();
+    }
+    // Put back for its capacity.
+    with(|sockets| sockets.woken = woken);
+}
+
+/// Looks whenever it has to, for ever.
+pub(crate) async fn watch() {
+    coop::unconstrained(poll_fn(|cx| {
+        look(cx, false);
+        Poll::Pending
+    }))
+    .await
+}
+
+impl Sockets {
+    fn look(&mut self, cx: &mut Context<'_>, mut is_due: bool) {
+        loop {
+            match self.epoll.poll_read_ready_mut(cx) {
+                Poll::Ready(Ok(mut changed)) => {
+                    // It fails when a signal comes, at the most.
+                    let asked = changed.get_inner_mut().poll(&mut self.events, Some(Duration::ZERO));
+                    if asked.is_ok() && self.events.iter().count() < EVENTS {
+                        changed.clear_ready();
+                    }
+                }
+                Poll::Pending if is_due => {
+                    let _ = self.epoll.get_mut().poll(&mut self.events, Some(Duration::ZERO));
+                }
+                _ => return,
+            }
+            is_due = self.events.iter().count() == EVENTS;
+            self.note_changes();
+        }
+    }
+
+    fn note_changes(&mut self) {
+        for event in &self.events {
+            let Some(state) = self.states.get_mut(event.token().0) else { continue };
+            state.ready |= changes(event);
+            if state.ready & state.awaited != 0 {
+                state.awaited = 0;
+                self.woken.extend(state.waker.take());
+            }
+        }
+    }
+}
+
+fn changes(event: &mio::event::Event) -> u8 {
+    if event.is_error() {
+        return TO_READ | TO_WRITE;
+    }
+    [
+        (event.is_readable(), READABLE),
+        (event.is_writable(), WRITABLE),
+        (event.is_read_closed(), READ_CLOSED),
+        (event.is_write_closed(), WRITE_CLOSED),
+    ]
+    .into_iter()
+    .fold(0, |changes, (is_so, change)| if is_so { changes | change } else { changes })
+}
+
+/// The place of a descriptor in the set of this thread.
+struct Place(u32);
+
+impl Place {
+    fn take(descriptor: &impl AsRawFd, interest: Interest) -> io::Result<Place> {
+        let taken = with(|sockets| {
+            let number = sockets.free.pop().unwrap_or(sockets.states.len() as u32);
+            let registry = sockets.epoll.get_ref().registry();
+            registry.register(&mut SourceFd(&descriptor.as_raw_fd()), Token(number as usize), interest)?;
+            match sockets.states.get_mut(number as usize) {
+                Some(state) => *state = State::default(),
+                None => sockets.states.push(State::default()),
+            }
+            Ok(Place(number))
+        });
+        taken.unwrap_or_else(|| Err(ErrorKind::NotConnected.into()))
+    }
+
+    /// Tries `f` when the descriptor is ready for it, or has the task of `cx` woken when it is.
+    #[inline]
+    fn poll_io<T>(
+        &self,
+        cx: &mut Context<'_>,
+        what: u8,
+        mut f: impl FnMut() -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        // As tokio's own sockets have it: a task that finds all of its sockets ready stops for the others all the same.
+        ready!(pin!(coop::consume_budget()).poll(cx));
+        while self.is_ready(cx, what) {
+            match f() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_not(what),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+        Poll::Pending
+    }
+
+    #[inline]
+    fn is_ready(&self, cx: &mut Context<'_>, what: u8) -> bool {
+        // What it replaces is dropped when nothing is borrowed any more.
+        let mut before = None;
+        let is_ready = with(|sockets| {
+            let Some(state) = sockets.states.get_mut(self.0 as usize) else { return false };
+            let is_ready = state.ready & what != 0;
+            if !is_ready {
+                state.awaited |= what;
+                if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    before = state.waker.replace(cx.waker().clone());
+                }
+            }
+            is_ready
+        });
+        drop(before);
+        is_ready == Some(true)
+    }
+
+    #[inline]
+    fn is_not(&self, what: u8) {
+        with(|sockets| {
+            if let Some(state) = sockets.states.get_mut(self.0 as usize) {
+                state.ready &= !what;
+            }
+        });
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // The system takes a descriptor out of the set when it is closed.
+        let waker = with(|sockets| {
+            sockets.free.push(self.0);
+            sockets.states.get_mut(self.0 as usize).and_then(|state| state.waker.take())
+        });
+        drop(waker);
+    }
+}
+
+/// A listening socket of this thread.
+pub(crate) struct Listening {
+    pub(crate) listener: Listener,
+    place: Place,
+}
+
+impl Listening {
+    pub(crate) fn register(listener: Listener) -> io::Result<Self> {
+        let place = Place::take(&listener, Interest::READABLE)?;
+        Ok(Listening { listener, place })
+    }
+
+    /// Waits until somebody connects, most likely.
+    pub(crate) async fn knock(&self) {
+        poll_fn(|cx| if self.place.is_ready(cx, READABLE) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// Accepts one that waits. It has no place before it is known which descriptor and which thread it will have.
+    pub(crate) fn accept(&self) -> Option<io::Result<(Kept<Unregistered>, SockAddr)>> {
+        match accept_one(&self.listener.socket) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.place.is_not(READABLE);
+                None
+            }
+            accepted => Some(accepted),
+        }
+    }
+}
+
+/// A socket of this thread.
+pub(crate) struct Socket {
+    place: Place,
+    socket: Kept<Unregistered>,
+}
+
+impl Socket {
+    /// Makes an accepted socket one of this thread.
+    pub(crate) fn register(socket: Kept<Unregistered>) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        if socket.domain()? != Domain::UNIX {
+            socket.set_tcp_nodelay(true)?;
+        }
+        let place = Place::take(&*socket, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Socket { place, socket })
+    }
+
+    /// The first byte that is there, which stays there; None at the end.
+    pub(crate) async fn peek_first(&self) -> io::Result<Option<u8>> {
+        poll_fn(|cx| self.place.poll_io(cx, TO_READ, || sys::peek_first(&self.socket))).await
+    }
+
+    /// Writes what the socket takes at once.
+    #[inline]
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.socket).write(bytes)
+    }
+
+    #[inline]
+    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self.socket).write_vectored(slices)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsyncRead for Socket {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = buffer.remaining();
+        self.place.poll_io(cx, TO_READ, || sys::receive(&self.socket, buffer)).map_ok(|read| {
+            // There is no more, or else the set will tell.
+            if read < room {
+                self.place.is_not(READABLE);
+            }
+        })
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.place.poll_io(cx, TO_WRITE, || self.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.place.poll_io(cx, TO_WRITE, || self.try_write_vectored(slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.shutdown(Shutdown::Write))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::runtime::{Builder, LocalOptions};
+
+    /// Runs `f` with a socket of this thread and its peer.
+    fn with_pair<T>(f: impl AsyncFnOnce(Socket, TcpStream) -> T) -> T {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        let result = runtime.block_on(async {
+            open().unwrap();
+            tokio::task::spawn_local(watch());
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let accepted = Kept::new(Unregistered::from(listener.accept().unwrap().0));
+            f(Socket::register(accepted).unwrap(), peer).await
+        });
+        close();
+        result
+    }
+
+    /// One change tells of both, and the read takes what is there: nothing more will be told.
+    #[test]
+    fn an_end_that_comes_with_the_last_bytes_is_noticed() {
+        with_pair(async |mut socket, mut peer| {
+            peer.write_all(b"last").unwrap();
+            drop(peer);
+            let mut buffer = [0; 16];
+            assert_eq!(socket.read(&mut buffer).await.unwrap(), 4);
+            assert_eq!(socket.read(&mut buffer).await.unwrap(), 0);
+        });
+    }
+
+    #[test]
+    fn a_reset_ends_a_wait() {
+        with_pair(async |mut socket, peer| {
+            Unregistered::from(peer).set_linger(Some(Duration::ZERO)).unwrap();
+            let error = socket.read(&mut [0]).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            assert!(socket.write(b"in vain").await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_full_socket_is_written_to_when_there_is_room() {
+        const BYTES: usize = 32 << 20;
+        with_pair(async |mut socket, mut peer| {
+            let reader = std::thread::spawn(move || {
+                let mut read = vec![0; BYTES];
+                peer.read_exact(&mut read).unwrap();
+                read
+            });
+            socket.write_all(&vec![7; BYTES]).await.unwrap();
+            assert!(reader.join().unwrap().iter().all(|byte| *byte == 7));
+        });
+    }
+
+    #[test]
+    fn places_are_given_again() {
+        with_pair(async |socket, peer| {
+            let number = socket.place.0;
+            drop(socket);
+            let again = Kept::new(Unregistered::from(peer));
+            assert_eq!(Socket::register(again).unwrap().place.0, number);
+            assert_eq!(with(|sockets| sockets.states.len()), Some(1));
+        });
+    }
+}
