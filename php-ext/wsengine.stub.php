@@ -345,6 +345,8 @@ namespace WsEngine
      *   vanished.
      * - `drain` says that the send queue of a connection, full before, is below half.
      * - `error` belongs to no connection, such as no descriptors left. The server goes on.
+     * - `backplane` comes with the option of that name: what joins the nodes is there or lost. While it is lost, this node
+     *   serves its own connections alone.
      */
     final class Event
     {
@@ -355,6 +357,7 @@ namespace WsEngine
         public const DRAIN = 'drain';
         public const ERROR = 'error';
         public const STOPPED = 'stopped';
+        public const BACKPLANE = 'backplane';
 
         public readonly string $type;
         public readonly int $conn;

@@ -39,7 +39,7 @@ packages_for() {
             packages_for fuzz
             echo chromium chromium-driver clang cmake curl g++ haproxy libapache2-mod-php libevent-dev libuv1-dev nginx
             echo node-redis node-ws nodejs openssl php-amphp-amp php-fpm php-guzzlehttp-psr7 php-nrk-predis php-nyholm-psr7
-            echo php-readline php-redis pkg-config python3-venv redis-tools
+            echo php-readline php-redis pkg-config python3-venv redis-server redis-tools
             ;;
         root) echo curl debootstrap git ;;
         *) die "unknown need '$1' ($NEEDS)" ;;
@@ -87,7 +87,7 @@ install_packages() {
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# Debian makes services of nginx, HAProxy and PHP-FPM and starts them, nginx on port 80: the tests want only the
+# Debian makes services of nginx, HAProxy, PHP-FPM and Redis and starts them, nginx on port 80: the tests want only the
 # programs. Those that were there before are left alone. (101 of policy-rc.d(8) means: do not start.)
 without_services() {
     local policy=/usr/sbin/policy-rc.d made='' status=0 package service
@@ -98,7 +98,7 @@ without_services() {
     fi
     "${sudo[@]}" "$@" || status=$?
     [ -z "$made" ] || "${sudo[@]}" rm "$made"
-    for package in haproxy nginx php-fpm; do
+    for package in haproxy nginx php-fpm redis-server; do
         [[ " ${missing[*]} " == *" $package "* ]] && command -v systemctl >/dev/null || continue
         # The service of php-fpm has PHP's version in its name.
         for service in /lib/systemd/system/${package/php-/php*-}.service; do

@@ -45,12 +45,17 @@ pub enum wsengine_event_type {
     WSENGINE_EVENT_ERROR = 6,
     /// The server has stopped; its last event. conn is 0.
     WSENGINE_EVENT_STOPPED = 7,
+    /// The backplane is there (code 1) or is lost (code 0); only with the option backplane. conn is 0; flags:
+    /// WSENGINE_FLAG_GAP; data/len: why it is lost. While it is, this node serves its own connections alone.
+    WSENGINE_EVENT_BACKPLANE = 8,
 }
 
 use wsengine_event_type::*;
 
 /// Bit of flags in wsengine_event_t: both sides sent a close frame.
 pub const WSENGINE_FLAG_CLEAN: u32 = 1;
+/// Bit of flags: the backplane was lost before, so messages of other nodes may have been missed.
+pub const WSENGINE_FLAG_GAP: u32 = 2;
 
 /// An event. 64 bytes on 64-bit systems. data is valid until the next poll of this server: copy what you keep.
 #[repr(C)]
@@ -76,7 +81,7 @@ pub struct wsengine_event_t {
     pub user_data: *mut *mut c_void,
     /// Microseconds from the server's start to when it happened.
     pub time_us: u64,
-    /// CLOSE, DRAIN, ERROR: see there; else 0.
+    /// CLOSE, DRAIN, ERROR, BACKPLANE: see there; else 0.
     pub code: i32,
     /// 0.
     pub reserved: u32,
@@ -209,6 +214,11 @@ impl wsengine_event_t {
             }
             EventBody::Error { errno, message } => {
                 wsengine_event_t { code: errno, ..blank }.of(WSENGINE_EVENT_ERROR).with(message.as_bytes())
+            }
+            EventBody::Backplane { up, gap, reason } => {
+                let flags = if gap { WSENGINE_FLAG_GAP } else { 0 };
+                let backplane = wsengine_event_t { flags, code: up.into(), ..blank };
+                backplane.of(WSENGINE_EVENT_BACKPLANE).with(reason.as_bytes())
             }
             EventBody::Stopped => blank.of(WSENGINE_EVENT_STOPPED),
         }

@@ -50,6 +50,12 @@ pub struct wsengine_stats_t {
     pub dead_peers: u64,
     /// How often a connection had to wait because events were not polled fast enough.
     pub read_pauses: u64,
+    /// Messages given to the backplane.
+    pub backplane_sent: u64,
+    /// Messages that came from it, this node's own included.
+    pub backplane_received: u64,
+    /// Those of them that were not understood.
+    pub backplane_ignored: u64,
 }
 
 /// Reads the counters; set stats->struct_size before. WSENGINE_ERR_INVALID: it is smaller than the first counter needs.
@@ -98,6 +104,9 @@ impl wsengine_stats_t {
             violations: stats.violations,
             dead_peers: stats.dead_peers,
             read_pauses: stats.read_pauses,
+            backplane_sent: stats.backplane_sent,
+            backplane_received: stats.backplane_received,
+            backplane_ignored: stats.backplane_ignored,
         }
     }
 }

@@ -124,6 +124,7 @@ static void the_numbers_of_errors_and_events_stay(void)
     CHECK_EQ(WSENGINE_EVENT_HANDSHAKE, 1);
     CHECK_EQ(WSENGINE_EVENT_OPEN, 2);
     CHECK_EQ(WSENGINE_EVENT_STOPPED, 7);
+    CHECK_EQ(WSENGINE_EVENT_BACKPLANE, 8);
     CHECK_EQ(sizeof(wsengine_event_t), 64);
     CHECK_EQ(offsetof(wsengine_event_t, conn), 8);
     CHECK_EQ(offsetof(wsengine_event_t, data), 16);

@@ -115,6 +115,16 @@ pub enum EventBody<'a> {
         /// What happened, in words.
         message: &'a str,
     },
+    /// The backplane is there, or is lost; only with the option `backplane`. While it is lost this node serves its own
+    /// connections alone.
+    Backplane {
+        /// It is there.
+        up: bool,
+        /// It was lost before, so messages of other nodes may have been missed.
+        gap: bool,
+        /// Why it is lost, in words; empty when it is there.
+        reason: &'a str,
+    },
     /// The server has stopped; its last event.
     Stopped,
 }

@@ -35,5 +35,5 @@ pub fn commands(bytes: &[u8], max: usize) -> (Vec<Vec<Vec<u8>>>, usize, bool) {
 
 /// Whether a channel means somebody, and the message of a payload if there is one.
 pub fn envelope<'a>(app: &str, channel: &[u8], payload: &'a [u8]) -> (bool, Option<(Kind, &'a [u8])>) {
-    push::envelope(app, channel, payload)
+    crate::envelope::parse(app, channel, payload)
 }

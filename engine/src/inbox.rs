@@ -167,6 +167,7 @@ enum What {
     Drain { dropped: u64 },
     Close { code: u16, clean: bool, at: usize, len: usize },
     Error { errno: i32, at: usize, len: usize },
+    Backplane { up: bool, gap: bool, at: usize, len: usize },
 }
 
 impl Batch {
@@ -238,6 +239,11 @@ impl Batch {
         self.push(ConnId::from_u64(0), time, What::Error { errno, at, len });
     }
 
+    pub(crate) fn backplane(&mut self, time: Duration, up: bool, gap: bool, reason: &str) {
+        let (at, len) = self.store(reason.as_bytes());
+        self.push(ConnId::from_u64(0), time, What::Backplane { up, gap, at, len });
+    }
+
     /// The event at `index`; the host goes through a batch from 0 on.
     #[inline]
     pub(crate) fn event(&self, index: usize) -> Option<Event<'_>> {
@@ -254,6 +260,7 @@ impl Batch {
             What::Drain { dropped } => EventBody::Drain { dropped },
             What::Close { code, clean, at, len } => EventBody::Close { code, reason: text(at, len), clean },
             What::Error { errno, at, len } => EventBody::Error { errno, message: text(at, len) },
+            What::Backplane { up, gap, at, len } => EventBody::Backplane { up, gap, reason: text(at, len) },
         };
         let conn = (record.conn != 0).then_some(ConnId::from_u64(record.conn));
         Some(Event { conn, time: record.time, body })

@@ -31,6 +31,7 @@
 )]
 
 mod accept;
+mod backplane;
 mod buffers;
 mod chains;
 mod children;
@@ -38,6 +39,7 @@ mod config;
 mod deliver;
 mod driver;
 mod encoding;
+mod envelope;
 mod error;
 mod event;
 mod files;

@@ -1,5 +1,6 @@
 //! What the threads of one server share: the settings, one link for each I/O thread, and how the host is woken.
 
+use crate::backplane::Backplane;
 use crate::buffers::Buffers;
 use crate::config::Settings;
 use crate::inbox::Inbox;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     /// Events in the host's hands that it has not looked at.
     pub(crate) held_events: AtomicUsize,
     pub(crate) seats: Seats,
+    /// Where messages for many go, if there are other nodes.
+    pub(crate) backplane: Option<Backplane>,
     /// Where systemd wants to hear of us.
     pub(crate) notify: Option<Notify>,
     /// The host has polled since somebody looked.
@@ -58,7 +61,7 @@ impl Shared {
         let caps = QueueCaps { bytes: settings.send_queue_bytes, messages: settings.send_queue_messages };
         let link = || Link {
             inbox: Inbox::new(settings.event_queue_events, settings.event_queue_bytes, threads),
-            mailbox: Mailbox::new(caps),
+            mailbox: Mailbox::new(caps, settings.backplane.is_some()),
             counters: Counters::default(),
         };
         Ok(Shared {
@@ -74,6 +77,7 @@ impl Shared {
             held_events: AtomicUsize::new(0),
             seats: Seats::new(&settings, open_files),
             policy: settings.whole_policy(),
+            backplane: settings.backplane.as_ref().map(|_| Backplane::new(&settings.app)),
             notify: if settings.systemd_notify { Notify::from_environment() } else { None },
             polled: AtomicBool::new(false),
             tls,

@@ -2,6 +2,7 @@
 //! thread that has the connection, or to all of them.
 
 use crate::children::Request;
+use crate::envelope::Audience;
 use crate::error::SendError;
 use crate::event::ConnId;
 use crate::link::Shared;
@@ -38,8 +39,7 @@ impl Shared {
     }
 
     pub(crate) fn broadcast(&self, kind: Kind, data: &[u8], except: &[ConnId]) -> Result<usize, SendError> {
-        let frame = Frame::new(kind, data, &self.buffers);
-        self.to_many(except, |mailbox, except| mailbox.broadcast(&frame, except))
+        self.to_audience(Audience::All, kind, data, except)
     }
 
     pub(crate) fn publish(
@@ -49,12 +49,72 @@ impl Shared {
         data: &[u8],
         except: &[ConnId],
     ) -> Result<usize, SendError> {
+        self.to_audience(Audience::Topic(topic), kind, data, except)
+    }
+
+    /// By the backplane if there is one, so that it reaches other nodes as well.
+    #[inline]
+    fn to_audience(
+        &self,
+        audience: Audience<'_>,
+        kind: Kind,
+        data: &[u8],
+        except: &[ConnId],
+    ) -> Result<usize, SendError> {
+        let sent = self.by_backplane(audience, kind, data, except);
+        sent.unwrap_or_else(|| self.deliver(audience, kind, data, except))
+    }
+
+    /// Gives a message to this node's own connections, and says to how many.
+    #[inline]
+    pub(crate) fn deliver(
+        &self,
+        audience: Audience<'_>,
+        kind: Kind,
+        data: &[u8],
+        except: &[ConnId],
+    ) -> Result<usize, SendError> {
         let frame = Frame::new(kind, data, &self.buffers);
-        self.to_many(except, |mailbox, except| mailbox.send_to_topic(topic, &frame, except))
+        match audience {
+            Audience::All => self.to_many(except, |mailbox, except| mailbox.broadcast(&frame, except)),
+            Audience::Topic(topic) => {
+                self.to_many(except, |mailbox, except| mailbox.send_to_topic(topic, &frame, except))
+            }
+            Audience::Conn(conn) if except.contains(&conn) => Ok(0),
+            Audience::Conn(conn) => match self.mailbox(conn).and_then(|mailbox| mailbox.send(conn, &frame)) {
+                Ok(()) => Ok(1),
+                // It is not there: nobody was reached.
+                Err(SendError::Gone) => Ok(0),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// How many of this node's connections a message would be for.
+    pub(crate) fn reach(
+        &self,
+        audience: Audience<'_>,
+        kind: Kind,
+        except: &[ConnId],
+    ) -> Result<usize, SendError> {
+        let is_binary = kind == Kind::Binary;
+        match audience {
+            Audience::All => {
+                self.to_many(except, |mailbox, except| mailbox.reach_of_broadcast(is_binary, except))
+            }
+            Audience::Topic(topic) => {
+                self.to_many(except, |mailbox, except| mailbox.reach_of_topic(topic, is_binary, except))
+            }
+            Audience::Conn(conn) => Ok(usize::from(self.is_open(conn) && !except.contains(&conn))),
+        }
     }
 
     pub(crate) fn subscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
-        self.mailbox(conn)?.subscribe(conn, topic)
+        let is_new = self.mailbox(conn)?.subscribe(conn, topic)?;
+        if let Some(backplane) = self.backplane.as_ref().filter(|_| is_new) {
+            backplane.ring();
+        }
+        Ok(is_new)
     }
 
     pub(crate) fn unsubscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {

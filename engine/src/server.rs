@@ -1,5 +1,6 @@
 //! The host's side: the handle of a running server.
 
+use crate::backplane::{self, Backplane};
 use crate::children::{Children, Request};
 use crate::config::Config;
 use crate::error::{Error, SendError};
@@ -42,6 +43,7 @@ pub struct Server {
     poll: Mutex<PollState>,
     children: Option<Children>,
     push: Option<Push>,
+    backplane: Option<backplane::Service>,
     process: u32,
     /// Of the process that started it.
     generation: u32,
@@ -83,6 +85,7 @@ impl Server {
             poll: Mutex::default(),
             children: None,
             push: None,
+            backplane: None,
             process: std::process::id(),
             generation: fork::generation(),
         };
@@ -98,6 +101,8 @@ impl Server {
             }
         }
         server.push = Push::start(&server.shared, push_listeners)?;
+        server.backplane = backplane::Service::start(&server.shared)
+            .map_err(io("cannot start the thread of the backplane"))?;
         tracing::info!(addresses = ?server.addresses, push = ?server.push_addresses(), io_threads = server.threads.len(), "listening");
         server.shared.tell_systemd(systemd::READY);
         Ok(server)
@@ -365,6 +370,8 @@ impl Server {
         }
         stats.events_pending += self.shared.held_events.load(Ordering::Relaxed) as u64;
         stats.handshakes = self.shared.handshakes.load(Ordering::Relaxed) as u64;
+        [stats.backplane_sent, stats.backplane_received, stats.backplane_ignored] =
+            self.shared.backplane.as_ref().map(Backplane::counts).unwrap_or_default();
         stats.queued_bytes = self.shared.queued_bytes.load(Ordering::Relaxed) as u64;
         stats
     }
@@ -410,6 +417,9 @@ impl Server {
         if let Some(push) = &self.push {
             push.stop();
         }
+        if let Some(backplane) = &self.backplane {
+            backplane.stop();
+        }
         let stop = Stop { code, drain: drain.unwrap_or(self.shared.settings.drain) };
         for link in &self.shared.links {
             link.mailbox.stop(stop);
@@ -436,12 +446,16 @@ impl Drop for Server {
             if let Some(children) = &mut self.children {
                 children.forget();
             }
-            // Its thread is not there, and may have held a lock.
+            // Their threads are not there, and may have held locks.
             std::mem::forget(self.push.take());
+            std::mem::forget(self.backplane.take());
             return;
         }
         if let Some(push) = &mut self.push {
             push.end();
+        }
+        if let Some(backplane) = &mut self.backplane {
+            backplane.end();
         }
         if let Some(children) = &mut self.children {
             children.end();

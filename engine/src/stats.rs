@@ -25,6 +25,12 @@ macro_rules! counters {
             pub queued_bytes: u64,
             /// Subscriptions of open connections to topics.
             pub subscriptions: u64,
+            /// Messages given to the backplane.
+            pub backplane_sent: u64,
+            /// Messages that came from it, this node's own included.
+            pub backplane_received: u64,
+            /// Those of them that were not understood.
+            pub backplane_ignored: u64,
             $($(#[doc = $doc])+ pub $name: u64,)+
         }
 
@@ -37,6 +43,9 @@ macro_rules! counters {
                     ("events_pending", self.events_pending),
                     ("queued_bytes", self.queued_bytes),
                     ("subscriptions", self.subscriptions),
+                    ("backplane_sent", self.backplane_sent),
+                    ("backplane_received", self.backplane_received),
+                    ("backplane_ignored", self.backplane_ignored),
                     $((stringify!($name), self.$name),)+
                 ]
             }

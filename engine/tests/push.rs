@@ -2,64 +2,19 @@
 
 mod common;
 
+use common::redis::{Pusher, pusher};
 use common::{Raw, eventually, poll_open, start};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::BufReader;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use wsengine::{Config, ConnId, Server};
-
-/// Somebody who pushes.
-struct Pusher<S>(BufReader<S>);
-
-impl<S: Read + Write> Pusher<S> {
-    /// Says words as an array, and gives the answer, without its end of line.
-    fn say(&mut self, words: &[&[u8]]) -> String {
-        let mut command = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            command.extend(format!("${}\r\n", word.len()).bytes());
-            command.extend_from_slice(word);
-            command.extend_from_slice(b"\r\n");
-        }
-        self.write(&command);
-        self.answer()
-    }
-
-    fn publish(&mut self, channel: &str, payload: &[u8]) -> String {
-        self.say(&[b"PUBLISH", channel.as_bytes(), payload])
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.get_mut().write_all(bytes).unwrap();
-    }
-
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    /// Has it been ended?
-    fn is_at_end(&mut self) -> bool {
-        match self.0.fill_buf() {
-            Ok(bytes) => bytes.is_empty(),
-            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
-        }
-    }
-}
 
 fn socket_path(name: &str) -> String {
     std::env::temp_dir()
         .join(format!("wsengine-push-{name}-{}.sock", std::process::id()))
         .display()
         .to_string()
-}
-
-fn pusher(path: &str) -> Pusher<UnixStream> {
-    let stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    Pusher(BufReader::new(stream))
 }
 
 fn serve(name: &str, options: &[(&str, &str)]) -> (Server, String) {

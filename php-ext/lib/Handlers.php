@@ -16,7 +16,8 @@ final class Handlers
 {
     /** @var array<string, list<\Closure>> by the event's name */
     public array $of = [
-        'handshake' => [], 'open' => [], 'message' => [], 'drain' => [], 'close' => [], 'error' => [], 'stop' => [],
+        'handshake' => [], 'open' => [], 'message' => [], 'drain' => [], 'close' => [], 'error' => [],
+        'backplane' => [], 'stop' => [],
     ];
 
     public function __construct(private readonly ?LoggerInterface $logger)

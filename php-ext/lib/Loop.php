@@ -191,6 +191,10 @@ final class Loop
         if ($event->type === Event::ERROR) {
             return [[$this->handlers->report(...)], [new Exception((string) $event->data, $event->code), null, '']];
         }
+        if ($event->type === Event::BACKPLANE) {
+            $up = $event->code === 1;
+            return [$of['backplane'], [$up, $up && !$event->clean, (string) $event->data]];
+        }
         if ($connection === null) {
             $what = "\"$event->type\" of connection $event->conn, whose \"open\" was polled by somebody else";
             return [[$this->handlers->report(...)], [new \LogicException($what), null, 'the loop']];

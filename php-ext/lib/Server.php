@@ -65,6 +65,8 @@ final class Server
      * - drain (Connection, int $dropped): its send queue, full before, is below half; so many messages were left out
      * - close (Connection, int $code, string $reason, bool $clean)
      * - error (Throwable, ?Connection): a handler threw, or the engine reports an error that belongs to nobody
+     * - backplane (bool $up, bool $gap, string $reason): with the option backplane; it is there, perhaps after a gap in which
+     *   messages of other nodes were missed, or it is lost for this reason
      * - stop (): the server has stopped, nobody is connected any more
      */
     public function on(string $event, callable $handler): self

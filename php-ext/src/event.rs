@@ -13,7 +13,7 @@ static EMPTY: Permanent<Bytes> = Permanent::new();
 static GET: Permanent<Bytes> = Permanent::new();
 
 /// The values of `Event::$type` and the constants they are named by.
-static TYPES: [(&str, &str, Permanent<Bytes>); 7] = [
+static TYPES: [(&str, &str, Permanent<Bytes>); 8] = [
     ("HANDSHAKE", "handshake", Permanent::new()),
     ("OPEN", "open", Permanent::new()),
     ("MESSAGE", "message", Permanent::new()),
@@ -21,6 +21,7 @@ static TYPES: [(&str, &str, Permanent<Bytes>); 7] = [
     ("DRAIN", "drain", Permanent::new()),
     ("ERROR", "error", Permanent::new()),
     ("STOPPED", "stopped", Permanent::new()),
+    ("BACKPLANE", "backplane", Permanent::new()),
 ];
 const HANDSHAKE: usize = 0;
 const OPEN: usize = 1;
@@ -29,6 +30,7 @@ const CLOSE: usize = 3;
 const DRAIN: usize = 4;
 const ERROR: usize = 5;
 const STOPPED: usize = 6;
+const BACKPLANE: usize = 7;
 
 /// Registers the classes. Only for module startup.
 pub(crate) fn register() {
@@ -92,6 +94,10 @@ pub(crate) fn write_event(event: &Event<'_>, into: Slot<'_>) {
         EventBody::Error { errno, message } => {
             let (data, code) = (Some(message.as_bytes()), i64::from(errno));
             write(Fields { data, code, ..Fields::of(ERROR, conn) }, into);
+        }
+        EventBody::Backplane { up, gap, reason } => {
+            let (data, code, clean) = (Some(reason.as_bytes()), i64::from(up), up && !gap);
+            write(Fields { data, code, clean, ..Fields::of(BACKPLANE, conn) }, into);
         }
         EventBody::Stopped => write(Fields::of(STOPPED, conn), into),
     }

@@ -60,6 +60,11 @@
 #define WSENGINE_FLAG_CLEAN 1
 
 /**
+ * Bit of flags: the backplane was lost before, so messages of other nodes may have been missed.
+ */
+#define WSENGINE_FLAG_GAP 2
+
+/**
  * Answers of functions that return int: 0 or more is success, below 0 an error. The numbers never change; later
  * versions may add some, so treat an unknown negative number as an error too.
  */
@@ -177,6 +182,11 @@ typedef enum wsengine_event_type {
      * The server has stopped; its last event. conn is 0.
      */
     WSENGINE_EVENT_STOPPED = 7,
+    /**
+     * The backplane is there (code 1) or is lost (code 0); only with the option backplane. conn is 0; flags:
+     * WSENGINE_FLAG_GAP; data/len: why it is lost. While it is, this node serves its own connections alone.
+     */
+    WSENGINE_EVENT_BACKPLANE = 8,
 } wsengine_event_type;
 
 /**
@@ -306,7 +316,7 @@ typedef struct wsengine_event_t {
      */
     uint64_t time_us;
     /**
-     * CLOSE, DRAIN, ERROR: see there; else 0.
+     * CLOSE, DRAIN, ERROR, BACKPLANE: see there; else 0.
      */
     int32_t code;
     /**
@@ -396,6 +406,18 @@ typedef struct wsengine_stats_t {
      * How often a connection had to wait because events were not polled fast enough.
      */
     uint64_t read_pauses;
+    /**
+     * Messages given to the backplane.
+     */
+    uint64_t backplane_sent;
+    /**
+     * Messages that came from it, this node's own included.
+     */
+    uint64_t backplane_received;
+    /**
+     * Those of them that were not understood.
+     */
+    uint64_t backplane_ignored;
 } wsengine_stats_t;
 
 #ifdef __cplusplus

@@ -119,6 +119,8 @@ pub(crate) struct Settings {
     pub(crate) static_root: Option<PathBuf>,
     /// The name in the channels of those who push.
     pub(crate) app: String,
+    /// The address of Redis.
+    pub(crate) backplane: Option<Secret>,
     pub(crate) push_listen: Vec<Listen>,
     pub(crate) push_password: Option<Secret>,
     pub(crate) drain: Duration,
@@ -202,6 +204,7 @@ impl Settings {
             hixie76: false,
             static_root: None,
             app: String::new(),
+            backplane: None,
             push_listen: Vec::new(),
             push_password: None,
             drain: Duration::ZERO,

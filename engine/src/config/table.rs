@@ -1,6 +1,8 @@
 //! The table: every option with its default, what is allowed, what it does, and how its text becomes a setting.
 
-use super::values::{file, is_token, items, listen_places, millis, name, number, on_or_off, push_places};
+use super::values::{
+    file, is_token, items, listen_places, millis, name, number, on_or_off, push_places, redis,
+};
 use super::{Compression, OptionInfo, Secret, SlowConsumer, Value};
 use crate::peer::{Networks, ProxyHeader};
 use wsengine_proto::handshake::{Origin, Origins};
@@ -364,6 +366,15 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         default: "default",
         doc: "The name of this server's application in the channels of those who push, wse:APP:...",
         apply: |s, v| Some(s.app = name(v)?),
+    },
+    OptionInfo {
+        name: "backplane",
+        value: Value::Secret,
+        allowed: "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, redis+unix:///PATH, or none",
+        default: "none",
+        doc: "The Redis by which nodes are one: what is broadcast or published on one reaches the connections of all that have \
+              the same app.",
+        apply: |s, v| Some(s.backplane = redis(v)?),
     },
     OptionInfo {
         name: "push_listen",

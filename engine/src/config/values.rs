@@ -1,5 +1,6 @@
 //! What the text of an option may be. None: it is not allowed.
 
+use super::Secret;
 use super::listen::Listen;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -30,6 +31,14 @@ pub(super) fn listen_places(list: &str) -> Option<Vec<Listen>> {
 /// The same for those who push, or none.
 pub(super) fn push_places(list: &str) -> Option<Vec<Listen>> {
     if list == "none" { Some(Vec::new()) } else { distinct(list, Listen::parse_push) }
+}
+
+/// The address of a Redis, or none.
+pub(super) fn redis(text: &str) -> Option<Option<Secret>> {
+    match text {
+        "none" => Some(None),
+        url => ::redis::Client::open(url).is_ok().then(|| Some(Secret(url.to_owned()))),
+    }
 }
 
 fn distinct(list: &str, parse: impl Fn(&str) -> Option<Listen>) -> Option<Vec<Listen>> {

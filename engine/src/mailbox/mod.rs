@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
+use topics::Topics;
 
 /// Host calls wait for the I/O thread, never for a socket, while so much lies in its mailbox. It only bounds memory
 /// while hosts send faster than the thread's processor can take over.
@@ -58,7 +59,7 @@ struct Inner {
     done: u64,
     /// Handshakes on which the host has yet to decide, each with the subprotocols that the client offers.
     undecided: HashMap<ConnId, Vec<String>>,
-    topics: topics::Topics,
+    topics: Topics,
     /// Open connections that are text only.
     text_only: usize,
     stopping: bool,
@@ -67,7 +68,7 @@ struct Inner {
 
 /// How many connections a message is for, and how many of them have text only.
 #[derive(Clone, Copy, Default)]
-struct Audience {
+struct Reach {
     all: usize,
     text_only: usize,
 }
@@ -89,6 +90,29 @@ struct Slot {
     text_only: bool,
     /// A send was refused and nobody has been told yet that there is room again.
     refused: bool,
+}
+
+impl Inner {
+    fn is_open(&self, conn: ConnId) -> bool {
+        self.slots.get(conn.slot() as usize).is_some_and(|slot| slot.has(conn))
+    }
+
+    /// How many of an audience a message is for, when some of them are left out, each named once.
+    fn reached(&self, audience: Reach, is_binary: bool, left_out: &[ConnId]) -> usize {
+        let reached = audience.all.saturating_sub(left_out.len());
+        if audience.text_only == 0 || !is_binary {
+            return reached;
+        }
+        let text_only =
+            |conn: &&ConnId| self.slots.get(conn.slot() as usize).is_some_and(|slot| slot.text_only);
+        reached.saturating_sub(audience.text_only - left_out.iter().filter(text_only).count())
+    }
+}
+
+fn distinct(mut conns: Vec<ConnId>) -> Vec<ConnId> {
+    conns.sort_unstable();
+    conns.dedup();
+    conns
 }
 
 impl Slot {
@@ -138,8 +162,9 @@ impl Waiting {
 }
 
 impl Mailbox {
-    pub(crate) fn new(caps: QueueCaps) -> Self {
-        let inner = Inner { batch: 1, ..Inner::default() };
+    /// `has_news`: somebody will ask which topics have come and gone.
+    pub(crate) fn new(caps: QueueCaps, has_news: bool) -> Self {
+        let inner = Inner { batch: 1, topics: Topics::new(has_news), ..Inner::default() };
         Mailbox {
             inner: Mutex::new(inner),
             taken: Condvar::new(),
@@ -189,11 +214,20 @@ impl Mailbox {
         if inner.stopping {
             return Err(SendError::Stopped);
         }
-        let is_open =
-            |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|slot| slot.has(**conn));
-        let left_out = except.iter().filter(is_open).copied().collect();
-        let everybody = Audience { all: self.open.load(Ordering::Relaxed), text_only: inner.text_only };
+        let left_out = except.iter().filter(|conn| inner.is_open(**conn)).copied().collect();
+        let everybody = Reach { all: self.open.load(Ordering::Relaxed), text_only: inner.text_only };
         Ok(self.push_to_many(inner, frame, everybody, left_out, |except| Target::All { except }))
+    }
+
+    /// How many connections a broadcast would be for.
+    pub(crate) fn reach_of_broadcast(&self, is_binary: bool, except: &[ConnId]) -> Result<usize, SendError> {
+        let inner = self.lock();
+        if inner.stopping {
+            return Err(SendError::Stopped);
+        }
+        let everybody = Reach { all: self.open.load(Ordering::Relaxed), text_only: inner.text_only };
+        let left_out = distinct(except.iter().filter(|conn| inner.is_open(**conn)).copied().collect());
+        Ok(inner.reached(everybody, is_binary, &left_out))
     }
 
     /// Queues a frame for all of an audience but those `left_out` of it, if these are not all, and says for
@@ -202,18 +236,12 @@ impl Mailbox {
         &self,
         mut inner: MutexGuard<'_, Inner>,
         frame: &Frame<'_>,
-        audience: Audience,
-        mut left_out: Vec<ConnId>,
+        audience: Reach,
+        left_out: Vec<ConnId>,
         target: impl FnOnce(Option<u32>) -> Target,
     ) -> usize {
-        left_out.sort_unstable();
-        left_out.dedup();
-        let mut reached = audience.all.saturating_sub(left_out.len());
-        if audience.text_only > 0 && frame.is_binary() {
-            let text_only =
-                |conn: &&ConnId| inner.slots.get(conn.slot() as usize).is_some_and(|slot| slot.text_only);
-            reached = reached.saturating_sub(audience.text_only - left_out.iter().filter(text_only).count());
-        }
+        let left_out = distinct(left_out);
+        let reached = inner.reached(audience, frame.is_binary(), &left_out);
         if reached > 0 {
             let except = inner.commands.except(left_out);
             inner.commands.push_frame(target(except), frame, reached);
@@ -459,7 +487,7 @@ mod tests {
     use wsengine_proto::Kind;
 
     fn mailbox(bytes: usize, messages: usize) -> (Mailbox, ConnId) {
-        let mailbox = Mailbox::new(QueueCaps { bytes, messages });
+        let mailbox = Mailbox::new(QueueCaps { bytes, messages }, false);
         let conn = ConnId::new(0, 0, 1);
         mailbox.opened(conn, false, &mut Commands::default());
         (mailbox, conn)

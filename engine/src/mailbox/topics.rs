@@ -4,7 +4,8 @@
 //! To the I/O thread a topic is a number. The thread has the members of each (`crate::topics`) and follows
 //! what is done here by the commands, in their order.
 
-use super::{Audience, Frame, Inner, Mailbox, Target, What};
+use super::{Frame, Inner, Mailbox, Reach, Target, What};
+use crate::backplane::News;
 use crate::error::SendError;
 use crate::event::ConnId;
 use std::collections::HashMap;
@@ -25,12 +26,14 @@ pub(super) struct Topics {
     /// The numbers of each connection's topics, in ascending order. One without topics has no entry.
     of: HashMap<ConnId, Vec<u32>>,
     subscriptions: usize,
+    /// Which have come and gone, if somebody asks for it.
+    news: Option<News>,
 }
 
 struct Topic {
     /// None while the number is free.
     name: Option<Arc<str>>,
-    members: Audience,
+    members: Reach,
 }
 
 impl Mailbox {
@@ -87,6 +90,28 @@ impl Mailbox {
         Ok(self.push_to_many(inner, frame, members, left_out, |except| Target::Topic { topic, except }))
     }
 
+    /// How many connections a message to a topic would be for.
+    pub(crate) fn reach_of_topic(
+        &self,
+        name: &str,
+        is_binary: bool,
+        except: &[ConnId],
+    ) -> Result<usize, SendError> {
+        let inner = self.lock();
+        if inner.stopping {
+            return Err(SendError::Stopped);
+        }
+        let Some((topic, members)) = inner.topics.find(name) else { return Ok(0) };
+        let is_member = |conn: &&ConnId| inner.topics.is_member(**conn, topic);
+        let left_out = super::distinct(except.iter().filter(is_member).copied().collect());
+        Ok(inner.reached(members, is_binary, &left_out))
+    }
+
+    /// Which topics have come and gone since this was asked last.
+    pub(crate) fn take_news(&self) -> News {
+        self.lock().topics.news.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// All memberships of open connections.
     pub(crate) fn subscriptions(&self) -> usize {
         self.lock().topics.subscriptions
@@ -103,8 +128,12 @@ impl Inner {
 }
 
 impl Topics {
+    pub(super) fn new(has_news: bool) -> Self {
+        Topics { news: has_news.then(News::default), ..Topics::default() }
+    }
+
     /// The number of a topic that has members, and who they are.
-    fn find(&self, name: &str) -> Option<(u32, Audience)> {
+    fn find(&self, name: &str) -> Option<(u32, Reach)> {
         let number = *self.numbers.get(name)?;
         Some((number, self.list.get(number as usize)?.members))
     }
@@ -145,12 +174,15 @@ impl Topics {
     /// A topic that is about to have its first member.
     fn create(&mut self, name: &str) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
-            self.list.push(Topic { name: None, members: Audience::default() });
+            self.list.push(Topic { name: None, members: Reach::default() });
             self.list.len() as u32 - 1
         });
         let name: Arc<str> = name.into();
         if let Some(topic) = self.list.get_mut(number as usize) {
             topic.name = Some(name.clone());
+        }
+        if let Some(news) = &mut self.news {
+            news.created(&name);
         }
         self.numbers.insert(name, number);
         number
@@ -167,6 +199,9 @@ impl Topics {
         {
             self.numbers.remove(&name);
             self.free.push(number);
+            if let Some(news) = &mut self.news {
+                news.ended(&name);
+            }
         }
     }
 }

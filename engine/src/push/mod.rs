@@ -2,10 +2,9 @@
 //!
 //! A web page, a cron job or a program in any language that has a client for Redis says `PUBLISH channel payload` and
 //! reaches this server's connections, without any Redis. What is said on the wire is in `resp.rs` (RESP2, of which we
-//! answer PING, AUTH, PUBLISH and QUIT), what channels and payloads mean in `envelope.rs`. A thread of its own does the
+//! answer PING, AUTH, PUBLISH and QUIT), what channels and payloads mean in `crate::envelope`. A thread of its own does the
 //! work (`service.rs`) and publishes as any thread of the host would.
 
-mod envelope;
 mod resp;
 mod service;
 
@@ -18,7 +17,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 #[cfg(fuzzing)]
-pub(crate) use self::{envelope::parse as envelope, resp::all as commands};
+pub(crate) use self::resp::all as commands;
 
 /// The thread that answers those who push.
 pub(crate) struct Push {

@@ -1,7 +1,7 @@
 //! The thread that answers those who push.
 
-use super::envelope;
 use super::resp::{self, Broken};
+use crate::envelope::{self, Audience, Message};
 use crate::link::Shared;
 use crate::listen::Listener;
 use crate::sockets::{self, Listening, Socket};
@@ -273,12 +273,10 @@ impl Client<'_> {
             _ if !self.is_known => resp::error(out, "NOAUTH say AUTH and the password first"),
             (b"PING", []) => resp::simple(out, "PONG"),
             (b"PING", [word]) => resp::bulk(out, word),
-            (b"PUBLISH", [channel, payload]) => {
-                match envelope::publish(&self.service.shared, channel, payload) {
-                    Ok(reached) => resp::integer(out, reached),
-                    Err(what) => resp::error(out, &format!("ERR {what}")),
-                }
-            }
+            (b"PUBLISH", [channel, payload]) => match publish(&self.service.shared, channel, payload) {
+                Ok(reached) => resp::integer(out, reached),
+                Err(what) => resp::error(out, &format!("ERR {what}")),
+            },
             (b"PING" | b"AUTH" | b"PUBLISH", _) => {
                 let name = String::from_utf8_lossy(name);
                 resp::error(out, &format!("ERR wrong number of arguments for '{name}'"));
@@ -325,6 +323,21 @@ impl Client<'_> {
         }
         Next::End
     }
+}
+
+/// Carries a push out, and says how many connections it reaches; or what is wrong with it, in words.
+fn publish(shared: &Shared, channel: &[u8], payload: &[u8]) -> Result<usize, String> {
+    let audience = envelope::audience(&shared.settings.app, channel)?;
+    let Message { kind, data, mut except, node } = envelope::open(payload)?;
+    if !node.is_none_or(|node| shared.is_node(&node)) {
+        except.clear();
+    }
+    let done = shared.check(kind, data).and_then(|()| match audience {
+        Audience::All => shared.broadcast(kind, data, &except),
+        Audience::Topic(topic) => shared.publish(kind, topic, data, &except),
+        Audience::Conn(_) => shared.deliver(audience, kind, data, &except),
+    });
+    done.map_err(|error| error.to_string())
 }
 
 /// In a time that does not tell how much of a password was right.

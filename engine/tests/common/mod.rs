@@ -1,6 +1,7 @@
 //! A server with a host that records, and clients that this project did not write.
 #![allow(dead_code, unreachable_pub)] // Each test binary uses its own part.
 
+pub mod redis;
 pub mod site;
 
 use std::collections::VecDeque;
@@ -172,6 +173,7 @@ pub enum Seen {
     Drain { conn: ConnId, dropped: u64 },
     Close { conn: ConnId, code: u16, reason: String, clean: bool },
     Error { message: String },
+    Backplane { up: bool, gap: bool, reason: String },
     Stopped,
 }
 
@@ -238,6 +240,7 @@ fn seen(event: wsengine::Event<'_>) -> Seen {
             Seen::Close { conn, code, reason: reason.to_owned(), clean }
         }
         EventBody::Error { message, .. } => Seen::Error { message: message.to_owned() },
+        EventBody::Backplane { up, gap, reason } => Seen::Backplane { up, gap, reason: reason.to_owned() },
         EventBody::Stopped => Seen::Stopped,
     }
 }

@@ -1,15 +1,14 @@
-//! What channels and payloads mean.
+//! What channels and payloads mean, those of pushes and those of the backplane.
 //!
 //! The channel says to whom a message goes: `wse:APP:all` to all connections, `wse:APP:topic:NAME` to the members of a
-//! topic, `wse:APP:conn:ID` to one. The payload is the message, text if it is UTF-8 and binary otherwise; or an envelope, if
-//! it begins with the byte 1: one line of JSON, and after it the message.
+//! topic, `wse:APP:conn:ID` to one of this node. The payload is the message, text if it is UTF-8 and binary otherwise; or
+//! an envelope, if it begins with the byte 1: one line of JSON, and after it the message.
 //!
 //! Nothing of it is ever executed or made into an object of the host's.
 
-use crate::error::SendError;
 use crate::event::ConnId;
-use crate::link::Shared;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt::Display;
 use wsengine_proto::{Kind, utf8};
 
@@ -19,25 +18,34 @@ const ENVELOPE: u8 = 1;
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Whom a channel stands for.
-#[derive(Debug, PartialEq, Eq)]
-enum Audience<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience<'a> {
     All,
     Topic(&'a str),
     Conn(ConnId),
 }
 
 /// The line of JSON of an envelope.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
+struct Head<'a> {
     /// Without it the message is text if it can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
     op: Option<Op>,
     /// Who is left out.
-    #[serde(default, deserialize_with = "ids")]
+    #[serde(
+        default,
+        deserialize_with = "ids",
+        serialize_with = "numbers",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     except: Vec<ConnId>,
+    /// Whose connections these are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<Cow<'a, str>>,
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Op {
     Text,
@@ -46,35 +54,20 @@ enum Op {
 
 /// A message of a payload.
 #[derive(Debug, PartialEq, Eq)]
-struct Message<'a> {
-    kind: Kind,
-    data: &'a [u8],
-    except: Vec<ConnId>,
-}
-
-/// Carries a push out, and says how many connections it reaches; or what is wrong with it, in words.
-pub(super) fn publish(shared: &Shared, channel: &[u8], payload: &[u8]) -> Result<usize, String> {
-    let audience = audience(&shared.settings.app, channel)?;
-    let Message { kind, data, except } = open(payload)?;
-    shared.check(kind, data).map_err(say)?;
-    match audience {
-        Audience::All => shared.broadcast(kind, data, &except).map_err(say),
-        Audience::Topic(topic) => shared.publish(kind, topic, data, &except).map_err(say),
-        Audience::Conn(conn) if except.contains(&conn) => Ok(0),
-        Audience::Conn(conn) => match shared.send(conn, kind, data) {
-            Ok(()) => Ok(1),
-            // It is not there: nobody was reached.
-            Err(SendError::Gone) => Ok(0),
-            Err(error) => Err(say(error)),
-        },
-    }
+pub(crate) struct Message<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) data: &'a [u8],
+    pub(crate) except: Vec<ConnId>,
+    /// The node whose connections these are, if it says so.
+    pub(crate) node: Option<Cow<'a, str>>,
 }
 
 fn say(error: impl Display) -> String {
     error.to_string()
 }
 
-fn audience<'a>(app: &str, channel: &'a [u8]) -> Result<Audience<'a>, String> {
+/// Whom a channel stands for, or in words why for nobody.
+pub(crate) fn audience<'a>(app: &str, channel: &'a [u8]) -> Result<Audience<'a>, String> {
     let said = std::str::from_utf8(channel).ok();
     let own = said.and_then(|channel| channel.strip_prefix("wse:")?.strip_prefix(app)?.strip_prefix(':'));
     let audience = own.and_then(|own| match own.split_once(':') {
@@ -100,9 +93,19 @@ fn conn_id(text: &str) -> Option<ConnId> {
     text.parse().ok().filter(|id| digits && *id > 0).map(ConnId::from_u64)
 }
 
-fn open(payload: &[u8]) -> Result<Message<'_>, String> {
+/// The channel that stands for an audience.
+pub(crate) fn channel(app: &str, audience: Audience<'_>) -> String {
+    match audience {
+        Audience::All => format!("wse:{app}:all"),
+        Audience::Topic(name) => format!("wse:{app}:topic:{name}"),
+        Audience::Conn(conn) => format!("wse:{app}:conn:{conn}"),
+    }
+}
+
+/// The message of a payload, or in words why there is none.
+pub(crate) fn open(payload: &[u8]) -> Result<Message<'_>, String> {
     let Some((&ENVELOPE, envelope)) = payload.split_first() else {
-        return Ok(Message { kind: kind_of(payload), data: payload, except: Vec::new() });
+        return Ok(Message { kind: kind_of(payload), data: payload, except: Vec::new(), node: None });
     };
     let end = envelope.iter().take(MAX_HEAD_BYTES).position(|byte| *byte == b'\n');
     let Some((head, rest)) = end.and_then(|end| envelope.split_at_checked(end)) else {
@@ -111,18 +114,33 @@ fn open(payload: &[u8]) -> Result<Message<'_>, String> {
         ));
     };
     let data = rest.get(1..).unwrap_or_default();
-    let Head { op, except } =
+    let Head { op, except, node } =
         serde_json::from_slice(head).map_err(|error| format!("the JSON of the envelope: {error}"))?;
     let kind = match op {
         None => kind_of(data),
         Some(Op::Text) => Kind::Text,
         Some(Op::Binary) => Kind::Binary,
     };
-    Ok(Message { kind, data, except })
+    Ok(Message { kind, data, except, node })
+}
+
+/// The payload that holds a message, of which [`open`] makes the same again. `except` are connections of this `node`.
+pub(crate) fn seal(kind: Kind, data: &[u8], except: &[ConnId], node: &str) -> Vec<u8> {
+    if except.is_empty() && data.first() != Some(&ENVELOPE) && kind_of(data) == kind {
+        return data.to_vec();
+    }
+    let op = Some(if kind == Kind::Text { Op::Text } else { Op::Binary });
+    let node = (!except.is_empty()).then_some(Cow::Borrowed(node));
+    let head = serde_json::to_vec(&Head { op, except: except.to_vec(), node }).unwrap_or_default();
+    [&[ENVELOPE], &head[..], b"\n", data].concat()
 }
 
 fn kind_of(data: &[u8]) -> Kind {
     if utf8::validate(data).is_some() { Kind::Text } else { Kind::Binary }
+}
+
+fn numbers<S: Serializer>(ids: &[ConnId], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(ids.iter().map(|id| id.as_u64()))
 }
 
 /// Connections as numbers, or as strings for languages whose numbers are too small for them.
@@ -192,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_bare_payload_is_text_if_it_can_be() {
-        let bare = |data| Message { kind: kind_of(data), data, except: Vec::new() };
+        let bare = |data| Message { kind: kind_of(data), data, except: Vec::new(), node: None };
         assert_eq!(open("grüße".as_bytes()), Ok(bare("grüße".as_bytes())));
         assert_eq!(open(b"\xff").unwrap().kind, Kind::Binary);
         assert_eq!(open(b"").unwrap().kind, Kind::Text);
@@ -214,7 +232,7 @@ mod tests {
             (b"\x01{}", "no line of JSON"),
             (b"\x01nothing\n", "the JSON of the envelope"),
             (b"\x01{\"op\":\"close\"}\n", "unknown variant `close`, expected `text` or `binary`"),
-            (b"\x01{\"to\":[1]}\n", "unknown field `to`, expected `op` or `except`"),
+            (b"\x01{\"to\":[1]}\n", "unknown field `to`, expected one of `op`, `except`, `node`"),
             (b"\x01{\"except\":[0]}\n", "no connection's number"),
             (b"\x01{\"except\":[\"-1\"]}\n", "no connection's number"),
         ] {
@@ -223,7 +241,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_bare_payload_is_enough_for_most_messages() {
+        assert_eq!(seal(Kind::Text, b"hi", &[], "n"), b"hi");
+        assert_eq!(seal(Kind::Binary, b"\xff", &[], "n"), b"\xff");
+        assert_eq!(seal(Kind::Binary, b"hi", &[], "n"), b"\x01{\"op\":\"binary\"}\nhi");
+    }
+
     proptest! {
+        #[test]
+        fn what_is_sealed_opens_as_the_same(
+            text in any::<bool>(), data in ".{0,40}", ids in prop::collection::vec(1u64..1 << 63, 0..4),
+        ) {
+            let kind = if text { Kind::Text } else { Kind::Binary };
+            let except: Vec<_> = ids.into_iter().map(ConnId::from_u64).collect();
+            for data in [data.clone().into_bytes(), [b"\x01", data.as_bytes()].concat()] {
+                let payload = seal(kind, &data, &except, "node");
+                let message = open(&payload).unwrap();
+                prop_assert_eq!((message.kind, message.data, &message.except), (kind, &data[..], &except));
+                prop_assert_eq!(message.node.as_deref(), (!except.is_empty()).then_some("node"));
+            }
+        }
+
         #[test]
         fn nothing_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let _ = audience("a", &bytes);

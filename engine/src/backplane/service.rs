@@ -1,0 +1,158 @@
+//! The thread of the backplane: a session with Redis, and when it is lost the next one.
+
+use super::session::{self, Lost};
+use super::topics::Topics;
+use super::{Backplane, State};
+use crate::link::Shared;
+use crate::sys;
+use crate::throttle::Throttle;
+use redis::Client;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+
+/// How long the thread waits before it tries again: longer each time, and never the same for all nodes.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The thread.
+pub(crate) struct Service {
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Starts it; Redis need not be there yet. None: there is no backplane.
+    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Option<Service>> {
+        let Some(url) = &shared.settings.backplane else { return Ok(None) };
+        let client = Client::open(url.0.as_str()).map_err(io::Error::other)?;
+        let (stop, stopped) = watch::channel(false);
+        let (ready, started) = mpsc::channel();
+        let shared = shared.clone();
+        let run = move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return ready.send(Err(error)).unwrap_or(()),
+            };
+            ready.send(Ok(())).unwrap_or(());
+            runtime.block_on(serve(&shared, &client, stopped));
+            // A name that is being looked up would keep the stop waiting.
+            runtime.shutdown_background();
+        };
+        let builder = std::thread::Builder::new().name("wsengine-redis".into());
+        let thread = sys::with_signals_blocked(|| builder.spawn(run))?;
+        started.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at its start")))?;
+        Ok(Some(Service { stop, thread: Some(thread) }))
+    }
+
+    /// What was published before goes out; then it ends.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits for its end. Only in the server's own process.
+    pub(crate) fn end(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(shared: &Arc<Shared>, client: &Client, mut stopped: watch::Receiver<bool>) {
+    let Some(backplane) = &shared.backplane else { return };
+    let mut topics = Topics::default();
+    let (mut tries, mut sessions) = (0, 0);
+    let mut refusals = Throttle::default();
+    loop {
+        topics.forget();
+        let mut was_up = false;
+        let up = || {
+            was_up = true;
+            backplane.lock().is_up = true;
+            tell(shared, true, sessions > 0, "");
+        };
+        let Lost(why) = match session::run(shared, client, &mut topics, up, &mut stopped).await {
+            Ok(()) => return,
+            Err(lost) => lost,
+        };
+        if was_up {
+            (tries, sessions) = (0, sessions + 1);
+            hand_out(shared, backplane);
+        }
+        if was_up || (tries == 0 && sessions == 0) {
+            tell(shared, false, false, &why);
+        } else if let Some(left_out) = refusals.line(shared.now()) {
+            tracing::warn!(
+                why,
+                left_out = (left_out > 0).then_some(left_out),
+                "the backplane cannot be reached"
+            );
+        }
+        let wait = wait(tries);
+        tries += 1;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+    }
+}
+
+/// From half of it to all of it.
+fn wait(tries: u32) -> Duration {
+    let most = FIRST_WAIT.saturating_mul(1 << tries.min(10)).min(LONGEST_WAIT);
+    let share = RandomState::new().hash_one(tries) as u32;
+    most / 2 + (most / 2).mul_f64(f64::from(share) / f64::from(u32::MAX))
+}
+
+/// What did not get to Redis goes to this node's own connections, before whatever is published from then on.
+fn hand_out(shared: &Shared, backplane: &Backplane) {
+    loop {
+        let waiting = {
+            let mut state = backplane.lock();
+            if state.waiting.is_empty() {
+                *state = State::default();
+                return;
+            }
+            state.bytes = 0;
+            std::mem::take(&mut state.waiting)
+        };
+        for message in waiting {
+            if let Err(why) = shared.try_receive(backplane, message.channel.as_bytes(), &message.payload) {
+                tracing::debug!(why, "a message is not delivered");
+            }
+        }
+    }
+}
+
+/// Tells the host, and the log.
+fn tell(shared: &Shared, up: bool, gap: bool, why: &str) {
+    match up {
+        true => tracing::info!(gap, "the backplane is there"),
+        false => tracing::warn!(why, "the backplane is lost; this node goes on by itself"),
+    }
+    if let Some(link) = shared.links.first() {
+        link.inbox.lock().backplane(shared.now(), up, gap, why);
+        shared.wake.notify();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_differ() {
+        assert!((25..=50).contains(&wait(0).as_millis()));
+        assert!((400..=800).contains(&wait(4).as_millis()));
+        for tries in [5, 60, u32::MAX] {
+            assert!((500..=1_000).contains(&wait(tries).as_millis()));
+        }
+        let waits: std::collections::HashSet<_> = (0..20).map(|_| wait(9)).collect();
+        assert!(waits.len() > 10);
+    }
+}

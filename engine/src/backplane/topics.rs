@@ -1,0 +1,164 @@
+//! Which topics this node wants from Redis: those that have members here.
+//!
+//! Each I/O thread's mailbox tells when a topic gets its first member there and when it loses its last ([`News`]).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What a mailbox has to tell since it was asked last, in its order.
+#[derive(Default)]
+pub(crate) struct News {
+    list: Vec<(Arc<str>, bool)>,
+}
+
+impl News {
+    /// A topic has its first member.
+    pub(crate) fn created(&mut self, name: &Arc<str>) {
+        self.list.push((name.clone(), true));
+    }
+
+    /// A topic has lost its last one.
+    pub(crate) fn ended(&mut self, name: &Arc<str>) {
+        self.list.push((name.clone(), false));
+    }
+}
+
+/// The topics that are wanted, and how far Redis knows.
+#[derive(Default)]
+pub(super) struct Topics {
+    known: HashMap<Arc<str>, Topic>,
+    /// Those whose state in Redis may be another than wanted.
+    changed: Vec<Arc<str>>,
+}
+
+#[derive(Default)]
+struct Topic {
+    /// How many I/O threads have members of it.
+    threads: usize,
+    is_subscribed: bool,
+}
+
+/// What Redis has to be told.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub(super) struct Changes {
+    pub(super) subscribe: Vec<Arc<str>>,
+    pub(super) unsubscribe: Vec<Arc<str>>,
+}
+
+impl Topics {
+    /// Takes in what a mailbox tells.
+    pub(super) fn learn(&mut self, news: News) {
+        for (name, has_members) in news.list {
+            let topic = self.known.entry(name.clone()).or_default();
+            match has_members {
+                true => topic.threads += 1,
+                false => topic.threads = topic.threads.saturating_sub(1),
+            }
+            if topic.is_subscribed != (topic.threads > 0) {
+                self.changed.push(name);
+            } else if topic.threads == 0 {
+                self.known.remove(&name);
+            }
+        }
+    }
+
+    /// What has changed since it was asked last; it counts as done.
+    pub(super) fn changes(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        for name in std::mem::take(&mut self.changed) {
+            // It may have come and gone again.
+            let Some(topic) = self.known.get_mut(&name) else { continue };
+            let is_wanted = topic.threads > 0;
+            if topic.is_subscribed != is_wanted {
+                topic.is_subscribed = is_wanted;
+                match is_wanted {
+                    true => changes.subscribe.push(name),
+                    false => {
+                        self.known.remove(&name);
+                        changes.unsubscribe.push(name);
+                    }
+                }
+            }
+        }
+        changes
+    }
+
+    /// Redis knows nothing any more.
+    pub(super) fn forget(&mut self) {
+        self.known.retain(|_, topic| topic.threads > 0);
+        self.known.values_mut().for_each(|topic| topic.is_subscribed = false);
+        self.changed = self.known.keys().cloned().collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn news(list: &[(&str, bool)]) -> News {
+        News { list: list.iter().map(|(name, created)| (Arc::from(*name), *created)).collect() }
+    }
+
+    fn names(list: &[Arc<str>]) -> Vec<&str> {
+        list.iter().map(|name| &**name).collect()
+    }
+
+    #[test]
+    fn a_topic_is_wanted_while_any_thread_has_members() {
+        let mut topics = Topics::default();
+        topics.learn(news(&[("a", true)]));
+        topics.learn(news(&[("a", true)]));
+        assert_eq!(names(&topics.changes().subscribe), ["a"]);
+        topics.learn(news(&[("a", false)]));
+        assert_eq!(topics.changes(), Changes::default());
+        topics.learn(news(&[("a", false)]));
+        assert_eq!(names(&topics.changes().unsubscribe), ["a"]);
+        assert!(topics.known.is_empty());
+    }
+
+    #[test]
+    fn one_that_comes_and_goes_at_once_is_no_change() {
+        let mut topics = Topics::default();
+        topics.learn(news(&[("a", true), ("a", false)]));
+        assert_eq!(topics.changes(), Changes::default());
+        assert!(topics.known.is_empty());
+    }
+
+    #[test]
+    fn after_a_loss_all_are_subscribed_anew() {
+        let mut topics = Topics::default();
+        topics.learn(news(&[("a", true), ("b", true)]));
+        topics.changes();
+        topics.learn(news(&[("b", false)]));
+        topics.forget();
+        assert_eq!(names(&topics.changes().subscribe), ["a"]);
+    }
+
+    proptest! {
+        /// Redis, as told, has what is wanted, whenever it is told.
+        #[test]
+        fn redis_has_what_is_wanted(steps in prop::collection::vec((0u8..4, any::<bool>(), any::<bool>()), 0..60)) {
+            let (mut topics, mut wanted, mut told) = (Topics::default(), BTreeSet::new(), BTreeSet::new());
+            for (topic, created, tell) in steps {
+                let name: Arc<str> = topic.to_string().into();
+                let changed = if created { wanted.insert(name.clone()) } else { wanted.remove(&name) };
+                if changed {
+                    topics.learn(News { list: vec![(name, created)] });
+                }
+                if tell {
+                    let Changes { subscribe, unsubscribe } = topics.changes();
+                    for name in subscribe {
+                        prop_assert!(told.insert(name));
+                    }
+                    for name in unsubscribe {
+                        prop_assert!(told.remove(&name));
+                    }
+                    prop_assert_eq!(&told, &wanted);
+                    prop_assert_eq!(topics.known.len(), wanted.len());
+                }
+            }
+        }
+    }
+}

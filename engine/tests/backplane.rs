@@ -1,0 +1,275 @@
+//! Several nodes with a real Redis between them.
+
+mod common;
+
+use common::redis::{Pusher, Redis, pusher};
+use common::{Client, Seen, connect, eventually, poll, poll_open, receive, start};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+use tokio_tungstenite::tungstenite::Message;
+use wsengine::{ConnId, Kind, SendError, Server};
+
+const UP: Seen = Seen::Backplane { up: true, gap: false, reason: String::new() };
+const UP_AGAIN: Seen = Seen::Backplane { up: true, gap: true, reason: String::new() };
+
+/// A node that has found Redis.
+fn node(redis: &Redis, options: &[(&str, &str)]) -> Server {
+    let url = redis.url();
+    let node = start(&[&[("backplane", url.as_str()), ("app", "shop")], options].concat());
+    assert_eq!(poll(&node), UP);
+    node
+}
+
+fn member(node: &Server, topic: &str) -> (Client, ConnId) {
+    let client = connect(node);
+    let conn = poll_open(node);
+    node.subscribe(conn, topic).unwrap();
+    (client, conn)
+}
+
+fn text(client: &mut Client) -> String {
+    receive(client).into_text().unwrap().to_string()
+}
+
+/// What Redis says of the channels that have subscribers.
+fn channels(redis: &Redis) -> BTreeSet<String> {
+    let mut redis = UnixStream::connect(redis.socket()).unwrap();
+    redis.write_all(b"PUBSUB CHANNELS\r\nQUIT\r\n").unwrap();
+    let mut answer = String::new();
+    redis.read_to_string(&mut answer).unwrap();
+    answer.lines().filter(|line| line.starts_with("wse:")).map(str::to_owned).collect()
+}
+
+/// Waits until Redis knows of a topic with members, of so many nodes.
+fn settle(redis: &Redis, topic: &str, nodes: usize) {
+    let channel = format!("wse:shop:topic:{topic}");
+    eventually("the nodes subscribe", || {
+        let mut redis = UnixStream::connect(redis.socket()).unwrap();
+        write!(redis, "PUBSUB NUMSUB {channel}\r\nQUIT\r\n").unwrap();
+        let mut answer = String::new();
+        redis.read_to_string(&mut answer).unwrap();
+        answer.lines().any(|line| line == format!(":{nodes}"))
+    });
+}
+
+#[test]
+fn what_is_published_anywhere_reaches_the_members_on_all_nodes() {
+    let redis = Redis::start("all", &[]);
+    let nodes: Vec<Server> = ["1", "2", "1"].map(|n| node(&redis, &[("io_threads", n)])).into();
+    let mut members: Vec<_> = nodes.iter().map(|node| member(node, "lobby")).collect();
+    let mut other = member(&nodes[0], "other");
+    settle(&redis, "lobby", 3);
+
+    assert_eq!(nodes[1].publish(Kind::Text, "lobby", b"from a node", &[]), Ok(1), "those of this node");
+    for (client, _) in &mut members {
+        assert_eq!(text(client), "from a node");
+    }
+    let mut outside = pusher(&redis.socket());
+    assert_eq!(outside.publish("wse:shop:topic:lobby", b"from outside"), ":3");
+    assert_eq!(outside.publish("wse:shop:topic:lobby", b"\x01{\"op\":\"binary\"}\nbytes"), ":3");
+    nodes[2].broadcast(Kind::Text, b"to everybody", &[]).unwrap();
+    for (client, _) in &mut members {
+        assert_eq!(text(client), "from outside");
+        assert_eq!(receive(client), Message::binary(&b"bytes"[..]));
+        assert_eq!(text(client), "to everybody");
+    }
+    assert_eq!(text(&mut other.0), "to everybody");
+}
+
+#[test]
+fn who_is_left_out_is_left_out_on_his_own_node_only() {
+    let redis = Redis::start("except", &[]);
+    let (one, two) = (node(&redis, &[]), node(&redis, &[]));
+    // Both have the same number.
+    let (mut on_one, conn) = member(&one, "lobby");
+    let (mut on_two, same) = member(&two, "lobby");
+    assert_eq!(conn, same);
+    settle(&redis, "lobby", 2);
+    assert_eq!(one.publish(Kind::Text, "lobby", b"for the others", &[conn]), Ok(0));
+    assert_eq!(one.broadcast(Kind::Binary, b"for the others", &[conn]), Ok(0));
+    one.publish(Kind::Text, "lobby", b"\x01for all", &[]).unwrap();
+    assert_eq!(text(&mut on_two), "for the others");
+    assert_eq!(receive(&mut on_two), Message::binary(&b"for the others"[..]));
+    assert_eq!(text(&mut on_two), "\x01for all");
+    assert_eq!(text(&mut on_one), "\x01for all");
+}
+
+#[test]
+fn all_members_of_a_topic_see_one_order() {
+    const EACH: usize = 2_000;
+    let redis = Redis::start("order", &[]);
+    let nodes = [node(&redis, &[]), node(&redis, &[])];
+    let mut members: Vec<_> = nodes.iter().map(|node| member(node, "lobby").0).collect();
+    settle(&redis, "lobby", 2);
+    let orders: Vec<Vec<String>> = std::thread::scope(|scope| {
+        for (number, node) in nodes.iter().enumerate() {
+            scope.spawn(move || {
+                for i in 0..EACH {
+                    node.publish(Kind::Text, "lobby", format!("{number} {i:05}").as_bytes(), &[]).unwrap();
+                }
+            });
+        }
+        let readers = members
+            .iter_mut()
+            .map(|member| scope.spawn(move || (0..2 * EACH).map(|_| text(member)).collect::<Vec<_>>()));
+        let readers: Vec<_> = readers.collect();
+        readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+    });
+    assert!(orders[0] == orders[1], "two members see two orders");
+    for number in ["0 ", "1 "] {
+        assert!(orders[0].iter().filter(|text| text.starts_with(number)).is_sorted(), "of one node");
+    }
+}
+
+/// Each message comes after its own subscription, though Redis has yet to be told of it.
+#[test]
+fn who_publishes_after_a_subscription_reaches_the_new_member() {
+    let redis = Redis::start("own", &[]);
+    let node = node(&redis, &[]);
+    let mut client = connect(&node);
+    let conn = poll_open(&node);
+    for i in 0..200 {
+        let topic = format!("topic {i}");
+        node.subscribe(conn, &topic).unwrap();
+        assert_eq!(node.publish(Kind::Text, &topic, topic.as_bytes(), &[]), Ok(1));
+        assert_eq!(text(&mut client), topic);
+    }
+}
+
+#[test]
+fn a_node_subscribes_to_topics_with_members_only() {
+    let redis = Redis::start("wanted", &[]);
+    let node = node(&redis, &[("io_threads", "2")]);
+    let channel = |name: &str| format!("wse:shop:{name}");
+    assert_eq!(channels(&redis), [channel("all")].into());
+    let members: Vec<_> = (0..3).map(|_| member(&node, "lobby")).collect();
+    node.subscribe(members[0].1, "news").unwrap();
+    let both = ["all", "topic:lobby", "topic:news"].map(channel).into();
+    eventually("both topics", || channels(&redis) == both);
+    node.unsubscribe(members[0].1, "news").unwrap();
+    let lobby = ["all", "topic:lobby"].map(channel).into();
+    eventually("news has lost its member", || channels(&redis) == lobby);
+    drop(members);
+    eventually("all have left", || channels(&redis) == [channel("all")].into());
+}
+
+#[test]
+fn while_redis_is_gone_a_node_goes_on_by_itself() {
+    let mut redis = Redis::start("gone", &[]);
+    let nodes = [node(&redis, &[]), node(&redis, &[])];
+    let mut members: Vec<_> = nodes.iter().map(|node| member(node, "lobby").0).collect();
+    settle(&redis, "lobby", 2);
+    redis.kill();
+    for node in &nodes {
+        let Seen::Backplane { up: false, gap: false, reason } = poll(node) else { panic!("no loss") };
+        assert!(!reason.is_empty());
+    }
+    assert_eq!(nodes[0].publish(Kind::Text, "lobby", b"alone", &[]), Ok(1));
+    assert_eq!(text(&mut members[0]), "alone");
+    let late = member(&nodes[1], "late");
+
+    redis.restart();
+    let back = Instant::now();
+    for node in &nodes {
+        assert_eq!(poll(node), UP_AGAIN);
+    }
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
+    settle(&redis, "late", 1);
+    nodes[0].publish(Kind::Text, "late", b"hello", &[]).unwrap();
+    nodes[0].publish(Kind::Text, "lobby", b"together", &[]).unwrap();
+    let (mut late, _) = late;
+    assert_eq!(text(&mut late), "hello");
+    for member in &mut members {
+        assert_eq!(text(member), "together");
+    }
+}
+
+/// What had been given to Redis is delivered by the node itself, in its order and before all that follows.
+#[test]
+fn a_frozen_redis_is_noticed_and_what_waits_for_it_is_not_lost() {
+    const MESSAGES: usize = 40;
+    let redis = Redis::start("frozen", &[]);
+    let node = node(&redis, &[("send_queue_messages", "100000"), ("send_queue_bytes", "100000000")]);
+    let (mut client, _) = member(&node, "lobby");
+    settle(&redis, "lobby", 1);
+    redis.freeze(true);
+    // The first is on its way to Redis, and nobody knows what becomes of it; 16 MiB may wait for its answer.
+    node.publish(Kind::Text, "lobby", b"lost", &[]).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let payload = |i: usize| format!("{i:02}{}", ".".repeat(1_000_000));
+    for i in 0..MESSAGES {
+        node.publish(Kind::Text, "lobby", payload(i).as_bytes(), &[]).unwrap();
+    }
+    assert!(matches!(poll(&node), Seen::Backplane { up: false, .. }));
+    for i in 0..MESSAGES {
+        assert!(text(&mut client) == payload(i), "message {i}");
+    }
+    redis.freeze(false);
+    assert_eq!(poll(&node), UP_AGAIN);
+}
+
+#[test]
+fn what_nobody_understands_is_counted_and_ignored() {
+    let redis = Redis::start("garbage", &[]);
+    let node = node(&redis, &[]);
+    let (mut client, conn) = member(&node, "lobby");
+    settle(&redis, "lobby", 1);
+    let mut outside = pusher(&redis.socket());
+    let except = format!("\x01{{\"except\":[{conn}]}}\nwhose?");
+    for payload in
+        [&b"\x01{}"[..], b"\x01{\"op\":\"run\"}\nx", b"\x01O:8:\"stdClass\":0:{}\nx", except.as_bytes()]
+    {
+        assert_eq!(outside.publish("wse:shop:topic:lobby", payload), ":1");
+    }
+    assert_eq!(outside.publish("wse:other:topic:lobby", b"of another app"), ":0");
+    assert_eq!(outside.publish("wse:shop:topic:lobby", b"understood"), ":1");
+    assert_eq!(text(&mut client), "understood");
+    let stats = node.stats();
+    assert_eq!((stats.backplane_received, stats.backplane_ignored, stats.backplane_sent), (5, 4, 0));
+}
+
+#[test]
+fn pushes_to_one_node_reach_all() {
+    let redis = Redis::start("push", &[]);
+    let path = std::env::temp_dir().join(format!("wsengine-backplane-{}.sock", std::process::id()));
+    let listen = format!("unix:{}", path.display());
+    let nodes = [node(&redis, &[("push_listen", &listen)]), node(&redis, &[])];
+    let (mut client, _) = member(&nodes[1], "lobby");
+    settle(&redis, "lobby", 1);
+    let mut page: Pusher<_> = pusher(&path.display().to_string());
+    assert_eq!(page.publish("wse:shop:topic:lobby", b"an order"), ":0", "nobody of this node");
+    assert_eq!(text(&mut client), "an order");
+}
+
+#[test]
+fn a_wrong_password_is_said_and_the_node_serves_alone() {
+    let redis = Redis::start("password", &["--requirepass", "secret"]);
+    let url = |password: &str| format!("redis+unix://{}?pass={password}", redis.socket());
+    let node = start(&[("backplane", &url("wrong")), ("app", "shop")]);
+    let Seen::Backplane { up: false, gap: false, reason } = poll(&node) else { panic!("no loss") };
+    assert!(reason.contains("AuthenticationFailed") || reason.contains("WRONGPASS"), "{reason}");
+    let (mut client, _) = member(&node, "lobby");
+    assert_eq!(node.publish(Kind::Text, "lobby", b"alone", &[]), Ok(1));
+    assert_eq!(text(&mut client), "alone");
+    let right = start(&[("backplane", &url("secret")), ("app", "shop")]);
+    assert_eq!(poll(&right), UP);
+}
+
+/// Nothing that was accepted before a stop is lost to the other nodes.
+#[test]
+fn what_was_published_before_a_stop_goes_out() {
+    let redis = Redis::start("stop", &[]);
+    let (leaving, staying) = (node(&redis, &[]), node(&redis, &[]));
+    let (mut client, _) = member(&staying, "lobby");
+    settle(&redis, "lobby", 1);
+    for i in 0..1_000 {
+        leaving.publish(Kind::Text, "lobby", i.to_string().as_bytes(), &[]).unwrap();
+    }
+    leaving.stop(None);
+    assert_eq!(leaving.publish(Kind::Text, "lobby", b"too late", &[]), Err(SendError::Stopped));
+    for i in 0..1_000 {
+        assert_eq!(text(&mut client), i.to_string());
+    }
+}
