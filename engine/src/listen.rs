@@ -60,12 +60,11 @@ pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
     let mut listeners = Vec::new();
     for listen in places {
         let bind = |source| Error::Bind { address: listen.to_string(), source };
-        let speaks = Speaks { tls: listen.tls, proxy: listen.proxy };
-        let add = |(socket, name)| Listener { socket, speaks, _name: name };
+        let add = |(socket, name)| Listener { socket, speaks: speaks(listen), _name: name };
         match &listen.place {
             Place::Tcp(address) => {
                 let only_v6 = places.iter().any(|other| is_v4_beside(other, address));
-                tcp(address, speaks, only_v6, &mut listeners).map_err(bind)?;
+                tcp(address, listen, only_v6, &mut listeners).map_err(bind)?;
             }
             Place::Unix(place) => listeners.push(add(unix(place).map_err(bind)?)),
             Place::Inherited(fd) => listeners.push(add((keep(|| inherited(*fd)).map_err(bind)?, None))),
@@ -77,6 +76,10 @@ pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
         }
     }
     Ok(listeners)
+}
+
+fn speaks(listen: &Listen) -> Speaks {
+    Speaks { tls: listen.tls, proxy: listen.proxy }
 }
 
 /// Makes a socket that no forked child has.
@@ -97,7 +100,7 @@ fn is_v4_beside(listen: &Listen, address: &str) -> bool {
 }
 
 /// A name may have several addresses.
-fn tcp(address: &str, speaks: Speaks, only_v6: bool, listeners: &mut Vec<Listener>) -> io::Result<()> {
+fn tcp(address: &str, listen: &Listen, only_v6: bool, listeners: &mut Vec<Listener>) -> io::Result<()> {
     let mut port = None;
     for mut resolved in address.to_socket_addrs()? {
         // They have one port, also when the system picks it.
@@ -107,9 +110,9 @@ fn tcp(address: &str, speaks: Speaks, only_v6: bool, listeners: &mut Vec<Listene
         let taken_by_v4 =
             |l: &Listener| l.socket_address().is_some_and(|l| l.is_ipv4() && l.port() == resolved.port());
         let only_v6 = only_v6 || listeners.iter().any(taken_by_v4);
-        match keep(|| listen_on(resolved, only_v6)) {
+        match keep(|| listen_on(resolved, only_v6, listen.reuse_port)) {
             Ok(socket) => {
-                let listener = Listener { socket, speaks, _name: None };
+                let listener = Listener { socket, speaks: speaks(listen), _name: None };
                 port = listener.socket_address().map(|address| address.port());
                 listeners.push(listener);
             }
@@ -122,10 +125,11 @@ fn tcp(address: &str, speaks: Speaks, only_v6: bool, listeners: &mut Vec<Listene
 }
 
 /// [::] takes IPv4 connections as well, unless `only_v6` says that the port is taken there by ourselves.
-fn listen_on(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
+fn listen_on(address: SocketAddr, only_v6: bool, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Without it the port of a server that has just stopped would stay taken for a minute.
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(reuse_port)?;
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }

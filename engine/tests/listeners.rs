@@ -262,3 +262,19 @@ fn limits_by_address_count_the_client_and_not_the_proxy() {
     let (_again, third) = open("203.0.113.1");
     assert_eq!([first, second, third], ["101", "101", "503"]);
 }
+
+#[test]
+fn several_servers_share_a_port_if_all_say_so() {
+    const CLIENTS: usize = 64;
+    let first = start(&[("listen", "127.0.0.1:0?reuse_port")]);
+    let address = first.addresses()[0].clone();
+    let second = start(&[("listen", &format!("{address}?reuse_port"))]);
+    assert_eq!(second.addresses(), first.addresses());
+    let alone = Server::start(&config(&[("listen", &address)])).unwrap_err();
+    assert!(alone.to_string().contains("in use"), "{alone}");
+
+    let _clients: Vec<_> = (0..CLIENTS).map(|_| connect(&first)).collect();
+    let counts = || [&first, &second].map(|server| server.stats().connections as usize);
+    eventually("all are connected", || counts().iter().sum::<usize>() == CLIENTS);
+    assert!(counts().iter().all(|count| *count > 0), "{:?}", counts());
+}

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -21,6 +22,12 @@ def command(example, *arguments, settings=()):
 
 def php(settings=()):
     return [PHP, "-q", *(part for setting in (f"extension={EXTENSION}", *settings) for part in ("-d", setting))]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 class Server:

@@ -2,13 +2,12 @@
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import unittest
 import urllib.request
 
-from servers import EXAMPLES, Server
+from servers import EXAMPLES, Server, free_port
 from webdriver import Browser, Driver, wait_for
 
 
@@ -20,12 +19,6 @@ def setUpModule():
     unittest.addModuleCleanup(first.close)
     second = Browser(driver)
     unittest.addModuleCleanup(second.close)
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Page:

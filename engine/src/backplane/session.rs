@@ -100,7 +100,9 @@ impl<'a> Session<'a> {
         is_lost: &Arc<AtomicBool>,
     ) -> Result<Self, Lost> {
         let info = client.get_connection_info().clone();
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        // Without a name of the library: it would need one right more.
+        let settings =
+            info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
         let client = Client::open(info.set_redis_settings(settings))?;
         let (to, is_lost) = (shared.clone(), is_lost.clone());
         let config = AsyncConnectionConfig::new()

@@ -14,6 +14,8 @@ pub(crate) struct Listen {
     pub(crate) tls: bool,
     /// Each connection begins with a header of the PROXY protocol.
     pub(crate) proxy: bool,
+    /// Other processes listen there as well, and the system deals the connections out (SO_REUSEPORT).
+    pub(crate) reuse_port: bool,
 }
 
 /// A place to listen at.
@@ -54,7 +56,10 @@ impl Listen {
     /// The same for a place where others push: a port or a unix socket.
     pub(super) fn parse_push(text: &str) -> Option<Self> {
         let listen = Listen::parse_with(text, PUSH_MODE)?;
-        let is_plain = !listen.tls && !listen.proxy && matches!(listen.place, Place::Tcp(_) | Place::Unix(_));
+        let is_plain = !listen.tls
+            && !listen.proxy
+            && !listen.reuse_port
+            && matches!(listen.place, Place::Tcp(_) | Place::Unix(_));
         is_plain.then_some(listen)
     }
 
@@ -65,7 +70,7 @@ impl Listen {
             Some(_) => return None,
             None => (place, false),
         };
-        let mut listen = Listen { place: Place::parse(place, mode)?, tls, proxy: false };
+        let mut listen = Listen { place: Place::parse(place, mode)?, tls, proxy: false, reuse_port: false };
         for parameter in parameters.into_iter().flat_map(|parameters| parameters.split('&')) {
             listen.set(parameter)?;
         }
@@ -77,6 +82,7 @@ impl Listen {
         match (name, value, &mut self.place) {
             ("tls", None, _) => self.tls = true,
             ("proxy", None, _) => self.proxy = true,
+            ("reuse_port", None, Place::Tcp(_)) => self.reuse_port = true,
             ("mode", Some(mode), Place::Unix(unix)) => {
                 let digits = mode.len() <= 4 && mode.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
                 unix.mode = u32::from_str_radix(mode, 8).ok().filter(|mode| digits && *mode <= 0o777)?;
@@ -159,10 +165,14 @@ mod tests {
 
     #[test]
     fn places_and_what_is_spoken_there() {
-        let plain = Listen { place: Place::Tcp("h:1".into()), tls: false, proxy: false };
+        let plain = Listen { place: Place::Tcp("h:1".into()), tls: false, proxy: false, reuse_port: false };
         assert_eq!(Listen::parse("h:1").unwrap(), plain);
         assert_eq!(Listen::parse("tls://h:1").unwrap(), Listen { tls: true, ..plain.clone() });
-        assert_eq!(Listen::parse("h:1?tls&proxy").unwrap(), Listen { tls: true, proxy: true, ..plain });
+        assert_eq!(
+            Listen::parse("h:1?tls&proxy").unwrap(),
+            Listen { tls: true, proxy: true, ..plain.clone() }
+        );
+        assert_eq!(Listen::parse("h:1?reuse_port").unwrap(), Listen { reuse_port: true, ..plain });
         assert_eq!(Listen::parse("fd:3").unwrap().place, Place::Inherited(3));
         assert_eq!(Listen::parse("systemd?proxy").unwrap().place, Place::Systemd);
         assert_eq!(Listen::parse("0:9").unwrap().place, Place::Tcp("0.0.0.0:9".into()));

@@ -22,8 +22,9 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
               address. fd:3 is a listening socket that the process has inherited, systemd means all that systemd \
               has announced. Parameters follow a question mark and are joined by &: tls, which like tls:// \
               needs tls_cert and tls_key, and proxy for any (with proxy each connection begins with a header of the \
-              PROXY protocol, version 1 or 2, from whoever connects or, if trusted_proxies names any, from them only); mode=0660, owner=name and \
-              group=name for a unix socket.",
+              PROXY protocol, version 1 or 2, from whoever connects or, if trusted_proxies names any, from them only); reuse_port for \
+              host:port, where other processes that say so may listen as well and the system deals the connections out; \
+              mode=0660, owner=name and group=name for a unix socket.",
         apply: |s, v| Some(s.listen = listen_places(v)?),
     },
     OptionInfo {
