@@ -75,6 +75,9 @@ impl Hub {
         if commands.resume {
             self.resume();
         }
+        if let Some(relief) = commands.relief {
+            self.give_way(relief);
+        }
         for (conn, decision) in commands.decisions.drain(..) {
             self.decide(conn, decision);
         }

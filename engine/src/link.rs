@@ -53,6 +53,8 @@ pub(crate) struct Link {
     pub(crate) inbox: Inbox,
     pub(crate) mailbox: Mailbox,
     pub(crate) counters: Counters,
+    /// No queue of a connection of this thread is larger.
+    pub(crate) largest_queue: AtomicUsize,
 }
 
 impl Shared {
@@ -63,6 +65,7 @@ impl Shared {
             inbox: Inbox::new(settings.event_queue_events, settings.event_queue_bytes, threads),
             mailbox: Mailbox::new(caps, settings.backplane.is_some()),
             counters: Counters::default(),
+            largest_queue: AtomicUsize::new(0),
         };
         Ok(Shared {
             buffers: Buffers::default(),

@@ -267,15 +267,15 @@ fn all_queues_together_have_a_cap() {
 }
 
 /// Fills the queue of one connection, then broadcasts to it and to one with a small queue until all is too much.
-fn the_largest_goes_first(policy: &str) -> (Server, [Raw; 2], [ConnId; 2]) {
+fn the_largest_goes_first(policy: &str, io_threads: &str) -> (Server, [Raw; 2], [ConnId; 2]) {
     let server = start(&[
         ("total_queue_bytes", "1000000"),
         ("send_queue_bytes", "900000"),
         ("slow_consumer", policy),
-        ("io_threads", "1"),
+        ("io_threads", io_threads),
     ]);
-    let mut raws = [Raw::open(&server), Raw::open(&server)];
-    let conns = [poll_open(&server), poll_open(&server)];
+    let [(large, first), (small, second)] = [(), ()].map(|()| (Raw::open(&server), poll_open(&server)));
+    let (mut raws, conns) = ([large, small], [first, second]);
     fill(&server, conns[0], 900_000);
     let small = fill_to(&server, conns[1], 50_000);
     assert_eq!(server.stats().messages_dropped, 0);
@@ -303,18 +303,22 @@ fn fill_to(server: &Server, conn: ConnId, bytes: usize) -> usize {
 
 #[test]
 fn with_too_much_in_all_queues_the_largest_is_closed_first() {
-    let (server, _raws, conns) = the_largest_goes_first("close");
-    eventually("the end of the largest", || !server.is_open(conns[0]));
-    assert!(server.is_open(conns[1]));
-    assert_eq!(server.stats().slow_closed, 1);
+    for io_threads in ["1", "2"] {
+        let (server, _raws, conns) = the_largest_goes_first("close", io_threads);
+        eventually("the end of the largest", || !server.is_open(conns[0]));
+        assert!(server.is_open(conns[1]));
+        assert_eq!(server.stats().slow_closed, 1);
+    }
 }
 
 #[test]
 fn with_too_much_in_all_queues_the_largest_is_emptied_first() {
-    let (server, _raws, conns) = the_largest_goes_first("drop_oldest");
-    assert!(server.is_open(conns[0]) && server.is_open(conns[1]));
-    assert!(server.buffered(conns[0]).unwrap() < 100_000);
-    assert_eq!(server.stats().slow_closed, 0);
+    for io_threads in ["1", "2"] {
+        let (server, _raws, conns) = the_largest_goes_first("drop_oldest", io_threads);
+        assert!(server.is_open(conns[0]) && server.is_open(conns[1]));
+        assert!(server.buffered(conns[0]).unwrap() < 100_000);
+        assert_eq!(server.stats().slow_closed, 0);
+    }
 }
 
 #[test]

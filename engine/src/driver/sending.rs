@@ -4,7 +4,7 @@ use super::{Conn, Phase};
 use crate::config::SlowConsumer;
 use crate::deliver::{self, Piece};
 use crate::hub::Hub;
-use crate::mailbox::{Commands, Target, What};
+use crate::mailbox::{Commands, Relief, Target, What};
 use crate::stream::Stream;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
@@ -154,11 +154,14 @@ impl Conn {
 
     /// Does a frame of `len` bytes fit the queue, and that the sum of all?
     fn has_room(&self, hub: &Hub, len: usize) -> bool {
+        self.has_own_room(hub, len) && hub.queues_have_room(self.unpublished() + len)
+    }
+
+    fn has_own_room(&self, hub: &Hub, len: usize) -> bool {
         let settings = &hub.shared.settings;
         let waiting = self.outbox.queue.waiting();
         let fits = waiting.bytes == 0 || waiting.bytes + len <= settings.send_queue_bytes;
         fits && waiting.messages < settings.send_queue_messages
-            && hub.queues_have_room(self.unpublished() + len)
     }
 
     /// What lies in the outbox and is not in the sum of all queues yet.
@@ -200,8 +203,9 @@ impl Conn {
     /// Where all queues together are too large, larger ones than this one go first. True: it fits now.
     #[cold]
     fn is_spared(&mut self, hub: &mut Hub, len: usize) -> bool {
-        hub.relieve(self.queued() + len, self.unpublished() + len);
-        self.has_room(hub, len)
+        let relief = Relief { own: self.queued() + len, bytes: self.unpublished() + len };
+        hub.relieve(relief);
+        self.has_room(hub, len) || (self.has_own_room(hub, len) && hub.others_give_way(relief))
     }
 
     /// The slow-consumer policy for a frame that does not fit. True: it fits now.
@@ -341,6 +345,7 @@ impl Conn {
         } else {
             total.fetch_sub(before.bytes - waiting.bytes, Ordering::Relaxed);
         }
+        hub.note_queue(waiting.bytes);
         hub.link().mailbox.publish(self.id, waiting);
     }
 

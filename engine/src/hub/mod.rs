@@ -5,6 +5,7 @@
 
 mod handshakes;
 mod host;
+mod relief;
 mod rounds;
 mod stop;
 mod turns;
@@ -28,7 +29,6 @@ use crate::undecided::Decision;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -37,8 +37,6 @@ use wsengine_proto::deflate::Scratch;
 
 /// The one buffer that all sockets of a thread are read into.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
-/// With too much in all queues together, the largest are looked for so often at most.
-const BETWEEN_RELIEFS: Duration = Duration::from_millis(10);
 thread_local! {
     static HUB: RefCell<Option<Hub>> = const { RefCell::new(None) };
 }
@@ -254,37 +252,6 @@ impl Hub {
         self.tell_close(id, code::INTERNAL, "internal error", false);
         self.read_buffer.resize(READ_BUFFER_BYTES, 0);
         self.vacate(slot);
-    }
-
-    /// Have all queues together room for so many bytes more?
-    pub(crate) fn queues_have_room(&self, bytes: usize) -> bool {
-        let queued = self.shared.queued_bytes.load(Ordering::Relaxed);
-        queued.saturating_add(bytes) <= self.shared.settings.total_queue_bytes
-    }
-
-    /// Makes room for so many bytes: this thread's largest queues go, as long as they are larger than `own`, until an
-    /// eighth of all is free. Looking at all connections for each message would stall the thread, so it is done now and
-    /// then; an eighth lasts until then.
-    #[cold]
-    pub(crate) fn relieve(&mut self, own: usize, bytes: usize) {
-        if self.now < self.next_relief || self.queues_have_room(bytes) {
-            return;
-        }
-        self.next_relief = self.now + BETWEEN_RELIEFS;
-        let queues = self.slots.iter().filter_map(|slot| slot.conn.as_ref());
-        let mut larger: Vec<(usize, u32)> =
-            queues.map(|conn| (conn.queued(), conn.id.slot())).filter(|(queued, _)| *queued > own).collect();
-        larger.sort_unstable_by(|a, b| b.cmp(a));
-        let enough = bytes + self.shared.settings.total_queue_bytes / 8;
-        for (_, slot) in larger {
-            if self.queues_have_room(enough) {
-                break;
-            }
-            if let Some(mut conn) = self.take(slot) {
-                conn.give_way(self);
-                self.put_back(conn);
-            }
-        }
     }
 
     /// The connection that was taken out of a slot is over.

@@ -36,9 +36,20 @@ pub(crate) struct Commands {
     pub(crate) refused: Vec<ConnId>,
     /// The host has taken a batch of events that was full.
     pub(crate) resume: bool,
+    /// All queues together are too large: some of this thread have to give way.
+    pub(crate) relief: Option<Relief>,
     pub(crate) stop: Option<Stop>,
     /// Bytes of all frames, and of changes of topics.
     pub(super) bytes: usize,
+}
+
+/// Who needs room in the sum of all queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Relief {
+    /// Larger queues than this one give way to it.
+    pub(crate) own: usize,
+    /// How much it needs.
+    pub(crate) bytes: usize,
 }
 
 /// One command.
@@ -142,6 +153,7 @@ impl Commands {
             && self.sockets.is_empty()
             && self.refused.is_empty()
             && !self.resume
+            && self.relief.is_none()
             && self.stop.is_none()
     }
 
@@ -203,6 +215,7 @@ impl Commands {
         self.sockets.clear();
         self.refused.clear();
         self.resume = false;
+        self.relief = None;
         self.stop = None;
         self.bytes = 0;
     }

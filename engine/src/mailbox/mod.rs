@@ -12,7 +12,7 @@
 mod commands;
 mod topics;
 
-pub(crate) use commands::{Command, Commands, Frame, Stop, Target, What};
+pub(crate) use commands::{Command, Commands, Frame, Relief, Stop, Target, What};
 
 use crate::accept::Accepted;
 use crate::error::{DecisionPart, SendError};
@@ -357,6 +357,12 @@ impl Mailbox {
     /// Hands an accepted socket to this thread.
     pub(crate) fn adopt(&self, accepted: Accepted) {
         self.lock().commands.sockets.push(accepted);
+        self.wake();
+    }
+
+    /// Another thread needs room in the sum of all queues.
+    pub(crate) fn relieve(&self, relief: Relief) {
+        self.lock().commands.relief = Some(relief);
         self.wake();
     }
 
