@@ -1,7 +1,7 @@
 """What is measured: each cell is one run of the load client against one server, some of its numbers, and
 the bars that the project has set itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Cell:
-    """`program` is the server program of the same name; `load` are the load client's arguments. With `spread` the server
-    may use all CPUs, as the load client does."""
+    """`program` is the server program of the same name; `load` are the load client's arguments, to which `tls` adds the
+    certificate. With `spread` the server may use all CPUs, as the load client does."""
 
     title: str
     program: str
     load: str
     figures: tuple[Figure, ...]
     spread: bool = False
+    tls: bool = False
 
     def connections(self):
         """How many the load client opens at once."""
@@ -72,6 +73,8 @@ MEMORY = (Figure("bytes_each", "bytes/connection", ratio=False),)
 
 IDLE_CONNECTIONS = 5_000
 MOST_CONNECTIONS = 10_000
+# Of each connection, in the program "timed publish among others".
+OTHER_TOPICS = 10
 
 ECHO_50X16 = Cell("echo 50 x 16", "echo", "echo --connections 50 --depth 16", throughput("message", "messages"))
 ECHO_500X1 = Cell("echo 500 x 1", "echo", "echo --connections 500", throughput("message", "messages"))
@@ -98,6 +101,12 @@ CALLS = [
     for call in ("broadcast", "publish")
     for receivers in (10, MOST_CONNECTIONS)
 ]
+PUBLISH_AMONG_OTHERS = Cell(
+    f"publish to {MOST_CONNECTIONS:,} members among {MOST_CONNECTIONS * OTHER_TOPICS:,} topics",
+    "timed publish among others",
+    f"broadcast --receivers {MOST_CONNECTIONS} --window 1 --size 100",
+    CALL,
+)
 HANDSHAKES = Cell("handshakes, 50 under way", "echo", "handshakes --concurrency 50", throughput("handshake", "handshakes"))
 IDLE = Cell(
     f"idle {IDLE_CONNECTIONS:,}, opened one by one",
@@ -112,10 +121,26 @@ BURST = Cell(
     (*MEMORY, Figure("handshakes_lost", "handshakes lost", ratio=False)),
 )
 
+
+def with_tls(cell):
+    return replace(cell, title=f"{cell.title}, TLS", program=f"{cell.program} tls", tls=True)
+
+
+ECHO_TLS, IDLE_TLS = with_tls(ECHO_50X16), with_tls(IDLE)
+# The client verifies for longer than the server signs: the rate would be the client's.
+HANDSHAKES_TLS = with_tls(replace(HANDSHAKES, figures=HANDSHAKES.figures[1:]))
+ECHO_DEFLATE = Cell(
+    "echo 50 x 1, 1 KiB, deflate",
+    "echo deflate",
+    "echo --connections 50 --size 1024 --deflate",
+    throughput("message", "messages"),
+)
+
 CELLS = [
     *(ECHO_50X16, ECHO_500X1, ECHO_1X1, ECHO_64K, RATE),
-    *(BROADCAST, BROADCAST_LAST, *CALLS),
+    *(BROADCAST, BROADCAST_LAST, *CALLS, PUBLISH_AMONG_OTHERS),
     *(HANDSHAKES, IDLE, BURST),
+    *(ECHO_TLS, HANDSHAKES_TLS, IDLE_TLS, ECHO_DEFLATE),
 ]
 
 # As many as a limit of 20,000 open files leaves for connections (docs/scale.md).
@@ -157,9 +182,11 @@ BARS = [
     Bar("broadcast, window 8, CPU", "c", BROADCAST, CPU_OF, at_most=0.9, versus="uwebsockets"),
     Bar("broadcast, window 1, until the last has it", "c", BROADCAST_LAST, "p50_us", at_most=1.05, versus="uwebsockets"),
     *(Bar(f"{cell.title}, host time of the call, ns", "c", cell, "call_ns", at_most=3000) for cell in CALLS),
+    Bar(f"{PUBLISH_AMONG_OTHERS.title}, host time of the call, ns", "c", PUBLISH_AMONG_OTHERS, "call_ns", at_most=5000),
     Bar("C echo of 64 KiB, rate", "c", ECHO_64K, RATE_OF, at_least=1, versus="uwebsockets"),
     Bar("PHP echo of 64 KiB, rate", "php", ECHO_64K, RATE_OF, at_least=1, versus="uwebsockets"),
     Bar("idle connection, bytes", "c", IDLE, "bytes_each", at_most=1024),
     Bar("idle connection after a burst, bytes", "c", BURST, "bytes_each", at_most=2048),
+    Bar("idle connection with TLS, bytes", "c", IDLE_TLS, "bytes_each", at_most=24_576),
     Bar("handshake, CPU", "c", HANDSHAKES, CPU_OF, at_most=1.2, versus="tokio_websockets"),
 ]

@@ -16,7 +16,7 @@ from statistics import median
 import page
 from cells import BARS, CELLS, SCALE
 from results import Results, table, verdicts
-from servers import SERVERS, TARGET, Failure, Running
+from servers import CERTIFICATE, SERVERS, TARGET, Failure, Running, make_certificate
 
 WSLOAD = TARGET / "release" / "wsload"
 # What a server keeps open besides its connections.
@@ -36,6 +36,8 @@ def main():
         if not cells:
             raise Failure(f"no cell contains {options.only!r}; there are: {'; '.join(cell.title for cell in all_cells)}")
         raise_descriptor_limit(max(cell.connections() for cell in cells) + OTHER_DESCRIPTORS)
+        if any(cell.tls for cell in cells):
+            make_certificate()
         results, failures = measure(servers, cells, options)
     except Failure as failure:
         print(f"bench: {failure}", file=sys.stderr)
@@ -130,6 +132,7 @@ def measure_once(server, cell, options):
         mode, *load = cell.load.split()
         command = [WSLOAD, "--json", "--cpu", str(options.client_cpu), "--pid", str(running.pid)]
         command += [mode, running.address, *load]
+        command += ["--tls", CERTIFICATE] if cell.tls else []
         command += ["--settle", str(options.settle)] if mode == "idle" else ["--seconds", str(options.seconds)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=120 + options.seconds)

@@ -14,10 +14,13 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from cells import OTHER_TOPICS
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 EXTENSION = TARGET / "release" / "libwsengine_php.so"
 C_LIBRARY = TARGET / "release" / "libwsengine.a"
+CERTIFICATE, KEY = TARGET / "bench/certificate.pem", TARGET / "bench/key.pem"
 
 START_TIMEOUT = 10
 STOP_TIMEOUT = 5
@@ -60,6 +63,18 @@ def binary(source):
     return TARGET / "bench" / source.stem
 
 
+def make_certificate():
+    """A certificate for 127.0.0.1 that signs itself, anew for each run."""
+    CERTIFICATE.parent.mkdir(parents=True, exist_ok=True)
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    # Without the last word it would be a CA's, which clients take from no server.
+    command += ["-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"]
+    command += ["-keyout", KEY, "-out", CERTIFICATE]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failure(f"openssl makes no certificate:\n{done.stderr}")
+
+
 def ours_in_c(source):
     return source, (str(C_LIBRARY), "-lpthread", "-ldl", "-lm")
 
@@ -97,21 +112,33 @@ PHP_BROADCAST = ROOT / "bench/programs/broadcast.php"
 C_ECHO = ROOT / "examples/c/echo.c"
 C_BROADCAST = ROOT / "bench/programs/broadcast.c"
 
+
+def echoes(command):
+    """The programs that an echo server of ours is with other options."""
+    tls = ["listen=tls://127.0.0.1:0", f"tls_cert={CERTIFICATE}", f"tls_key={KEY}"]
+    return {
+        "echo": command,
+        "echo tls": [*command, *tls],
+        "echo deflate": [*command, "compression=no_context_takeover"],
+    }
+
+
 OURS = [
     Server(
         "c",
         {
-            "echo": [str(binary(C_ECHO)), "127.0.0.1:0", "1"],
+            **echoes([str(binary(C_ECHO)), "127.0.0.1:0", "1"]),
             **{f"echo {threads}": [str(binary(C_ECHO)), "127.0.0.1:0", f"io_threads={threads}"] for threads in (1, 2, 4)},
             "broadcast": [str(binary(C_BROADCAST)), "127.0.0.1:0", "1"],
             "timed broadcast": [str(binary(C_BROADCAST)), "127.0.0.1:0", "1"],
             "timed publish": [str(binary(C_BROADCAST)), "127.0.0.1:0", "1", "topic"],
+            "timed publish among others": [str(binary(C_BROADCAST)), "127.0.0.1:0", "1", "topic", str(OTHER_TOPICS)],
         },
         sources=(ours_in_c(C_ECHO), ours_in_c(C_BROADCAST)),
     ),
     Server(
         "php",
-        {"echo": php(PHP_ECHO), "broadcast": php(PHP_BROADCAST)},
+        {**echoes(php(PHP_ECHO)), "broadcast": php(PHP_BROADCAST)},
         needs=(EXTENSION, PHP_ECHO),
     ),
 ]

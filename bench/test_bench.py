@@ -1,14 +1,18 @@
 """Tests of the runner itself: python3 -m unittest discover bench"""
 
+import argparse
 import os
 import sys
 import unittest
 import urllib.request
 from unittest import mock
 
-from cells import BARS, CELLS, IDLE, SCALE, Bar, Figure
+from cells import BARS, CELLS, IDLE, SCALE, Bar, Cell, Figure
 from results import Results, verdicts
-from servers import SERVERS, Failure, Running
+from run import is_built, measure_once
+from servers import SERVERS, Failure, Running, make_certificate
+
+OURS_IN_C = next(server for server in SERVERS if server.name == "c")
 
 
 def python(code, *arguments):
@@ -51,6 +55,55 @@ class Servers(unittest.TestCase):
                 pass
 
 
+class Loads(unittest.TestCase):
+    """The load client against our servers in C, as `make build` has built it."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not is_built(OURS_IN_C):
+            raise Failure("there is no server: `make build`")
+        make_certificate()
+
+    def measure(self, program, load, tls=False):
+        cpus = os.sched_getaffinity(0)
+        options = argparse.Namespace(server_cpus=cpus, client_cpu=max(cpus), seconds=0.2, settle=0.1)
+        return measure_once(OURS_IN_C, Cell(program, program, load, (), tls=tls), options)
+
+    def test_every_mode_speaks_tls(self):
+        for load, figure in (
+            ("echo --connections 3 --depth 2", "messages"),
+            ("echo --connections 2 --depth 2 --size 300000", "messages"),
+            ("rate --connections 3 --rate 100", "messages"),
+            ("broadcast --receivers 1", "deliveries"),
+            ("idle --connections 3", "bytes_each"),
+            ("idle --connections 3 --burst", "bytes_each"),
+            ("handshakes --concurrency 3", "handshakes"),
+        ):
+            with self.subTest(load):
+                self.assertGreater(self.measure("echo tls", load, tls=True)[figure], 0)
+
+    def test_messages_are_compressed(self):
+        for load, figure in (
+            ("echo --connections 3 --depth 2", "messages"),
+            ("rate --connections 3 --rate 100", "messages"),
+            ("broadcast --receivers 1", "deliveries"),
+        ):
+            with self.subTest(load):
+                report = self.measure("echo deflate", f"{load} --deflate --size 1024")
+                self.assertGreater(report[figure], 0)
+                self.assertLess(report["request_bytes"], 512)
+
+    def test_a_message_that_the_server_does_not_compress_is_a_reply_too(self):
+        self.assertGreater(self.measure("echo deflate", "echo --deflate --size 10")["messages"], 0)
+
+    def test_a_server_that_does_not_compress_is_an_error(self):
+        with self.assertRaisesRegex(Failure, "does not agree to .*permessage-deflate"):
+            self.measure("echo", "echo --deflate")
+
+    def test_a_topic_among_others_is_published_to(self):
+        self.assertGreater(self.measure("timed publish among others", "broadcast --receivers 3")["call_ns"], 0)
+
+
 def results():
     made = Results()
     for floor, php in ((100, 80), (10, 9), (100, 70)):
@@ -87,6 +140,10 @@ class Figures(unittest.TestCase):
     def test_every_cell_says_how_many_connections_it_opens(self):
         self.assertEqual([CELLS[0].connections(), IDLE.connections()], [50, 5_000])
         self.assertTrue(all(cell.connections() > 0 for cell in [*CELLS, *SCALE]))
+
+    def test_every_cell_has_a_program_of_ours(self):
+        for cell in [*CELLS, *SCALE]:
+            self.assertIn(cell.program, OURS_IN_C.programs)
 
     def test_figures_are_shown_in_their_unit(self):
         self.assertEqual(Figure("per_second", "thousand messages/s", unit=1e3).show(2_519_400), "2,519")

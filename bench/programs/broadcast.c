@@ -1,10 +1,13 @@
 /* Passes every message on to all connections and does nothing else: what a broadcast costs, and a message to a topic.
  *
- *   broadcast ADDRESS:PORT IO_THREADS [TOPIC]
+ *   broadcast ADDRESS:PORT IO_THREADS [TOPIC [OTHERS]]
+ *
+ * Every connection is a member of TOPIC, and the only one of so many OTHERS.
  *
  * At the end it prints how long a call took the host: "figure call_ns MEDIAN".
  */
 #define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -51,13 +54,24 @@ static void print_median(void)
     printf("figure call_ns %zu\n", step * NS_PER_STEP);
 }
 
+static void subscribe(const wsengine_t *server, uint64_t conn, const char *topic, long others)
+{
+    char other[64];
+    check(wsengine_subscribe(server, conn, topic));
+    for (long i = 0; i < others; i++) {
+        snprintf(other, sizeof other, "%" PRIu64 " alone %ld", conn, i);
+        check(wsengine_subscribe(server, conn, other));
+    }
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 3 && argc != 4) {
-        fprintf(stderr, "usage: broadcast ADDRESS:PORT IO_THREADS [TOPIC]\n");
+    if (argc < 3 || argc > 5) {
+        fprintf(stderr, "usage: broadcast ADDRESS:PORT IO_THREADS [TOPIC [OTHERS]]\n");
         return 2;
     }
     const char *topic = argv[3];
+    long others = argc == 5 ? strtol(argv[4], NULL, 10) : 0;
     wsengine_config_t *config = wsengine_config_new();
     check(wsengine_config_set(config, "listen", argv[1]));
     check(wsengine_config_set(config, "io_threads", argv[2]));
@@ -75,7 +89,7 @@ int main(int argc, char **argv)
         for (int i = 0; i < count; i++) {
             const wsengine_event_t *event = &events[i];
             if (event->type == WSENGINE_EVENT_OPEN && topic) {
-                check(wsengine_subscribe(server, event->conn, topic));
+                subscribe(server, event->conn, topic, others);
             } else if (event->type == WSENGINE_EVENT_MESSAGE) {
                 int64_t begin = now();
                 check(topic ? wsengine_publish(server, topic, event->kind, event->data, event->len)

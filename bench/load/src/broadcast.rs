@@ -7,19 +7,21 @@ use std::time::{Duration, Instant};
 
 use crate::cli::Broadcast;
 use crate::client::{BUFFER_BYTES, Client};
-use crate::frame::Exchange;
+use crate::exchange::Exchange;
 use crate::histogram::Histogram;
 use crate::meter::{Meter, Tick};
 use crate::report::{Report, Value};
 use crate::sys::Epoll;
+use crate::target::Target;
 
 pub(crate) fn run(options: &Broadcast, pid: Option<u32>) -> io::Result<Report> {
-    let exchange = Exchange::new(options.message.opcode(), options.message.size, options.window);
+    let exchange = Exchange::new(&options.message, options.window)?;
+    let target = Target::new(&options.server, options.message.compression())?;
     let mut epoll = Epoll::new()?;
     let mut receivers = Vec::with_capacity(options.receivers);
     for index in 0..options.receivers {
-        let client = Client::open(options.address, &exchange)?;
-        epoll.add(client.stream(), index)?;
+        let client = Client::open(&target, &exchange)?;
+        epoll.add(client.socket(), index)?;
         receivers.push(Receiver { client, received: 0 });
     }
 
@@ -61,7 +63,7 @@ pub(crate) fn run(options: &Broadcast, pid: Option<u32>) -> io::Result<Report> {
     let mut report = Report::new("broadcast");
     report.add("receivers", Value::Integer(options.receivers as u64));
     report.add("window", Value::Integer(options.window as u64));
-    report.add("size", Value::Integer(options.message.size as u64));
+    exchange.report(&mut report);
     meter.finish().report(&mut report, "deliveries", deliveries);
     latency.report(&mut report);
     Ok(report)

@@ -1,10 +1,12 @@
 //! The command line: one subcommand per mode, the same words for the same things in each.
 
 use std::net::SocketAddrV4;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::deflate::Compression;
 use crate::frame;
 
 /// A WebSocket load generator cheap enough not to be the limit.
@@ -40,8 +42,8 @@ pub(crate) enum Mode {
 
 #[derive(Args)]
 pub(crate) struct Echo {
-    /// The server, as 127.0.0.1:8080
-    pub(crate) address: SocketAddrV4,
+    #[command(flatten)]
+    pub(crate) server: Server,
     #[arg(long, default_value_t = 50, value_parser = at_least_one)]
     pub(crate) connections: usize,
     /// Messages in one burst, all in flight at once on each connection
@@ -55,8 +57,8 @@ pub(crate) struct Echo {
 
 #[derive(Args)]
 pub(crate) struct Rate {
-    /// The server, as 127.0.0.1:8080
-    pub(crate) address: SocketAddrV4,
+    #[command(flatten)]
+    pub(crate) server: Server,
     #[arg(long, default_value_t = 50, value_parser = at_least_one)]
     pub(crate) connections: usize,
     /// Messages per second over all connections together
@@ -73,8 +75,8 @@ pub(crate) struct Rate {
 
 #[derive(Args)]
 pub(crate) struct Broadcast {
-    /// The server, as 127.0.0.1:8080
-    pub(crate) address: SocketAddrV4,
+    #[command(flatten)]
+    pub(crate) server: Server,
     /// Connections that receive; the sender is one of them
     #[arg(long, default_value_t = 1_000, value_parser = at_least_one)]
     pub(crate) receivers: usize,
@@ -89,8 +91,8 @@ pub(crate) struct Broadcast {
 
 #[derive(Args)]
 pub(crate) struct Idle {
-    /// The server, as 127.0.0.1:8080
-    pub(crate) address: SocketAddrV4,
+    #[command(flatten)]
+    pub(crate) server: Server,
     #[arg(long, default_value_t = 5_000, value_parser = at_least_one)]
     pub(crate) connections: usize,
     /// All handshakes at once instead of one after another
@@ -103,13 +105,24 @@ pub(crate) struct Idle {
 
 #[derive(Args)]
 pub(crate) struct Handshakes {
-    /// The server, as 127.0.0.1:8080
-    pub(crate) address: SocketAddrV4,
+    #[command(flatten)]
+    pub(crate) server: Server,
     /// Handshakes under way at any time
     #[arg(long, default_value_t = 16, value_parser = at_least_one)]
     pub(crate) concurrency: usize,
     #[arg(long, default_value = "2", value_parser = seconds)]
     pub(crate) seconds: Duration,
+}
+
+/// Where the server is, and how it is spoken to.
+#[derive(Args)]
+pub(crate) struct Server {
+    /// The server, as 127.0.0.1:8080
+    pub(crate) address: SocketAddrV4,
+    /// Speak TLS and trust this certificate alone, a PEM file; it must name the address and be no CA's. No session is
+    /// resumed, so that each handshake is a full one
+    #[arg(long, value_name = "CERT")]
+    pub(crate) tls: Option<PathBuf>,
 }
 
 /// What the messages are like.
@@ -121,11 +134,18 @@ pub(crate) struct Message {
     /// Binary messages instead of text
     #[arg(long)]
     pub(crate) binary: bool,
+    /// Compress messages, and have the server do so, by permessage-deflate without context; they are JSON then
+    #[arg(long)]
+    pub(crate) deflate: bool,
 }
 
 impl Message {
     pub(crate) fn opcode(&self) -> u8 {
         if self.binary { frame::BINARY } else { frame::TEXT }
+    }
+
+    pub(crate) fn compression(&self) -> Compression {
+        if self.deflate { Compression::Deflate } else { Compression::Off }
     }
 }
 

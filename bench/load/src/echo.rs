@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::cli::Echo;
 use crate::client::{BUFFER_BYTES, Client};
-use crate::frame::Exchange;
+use crate::exchange::Exchange;
 use crate::histogram::Histogram;
 use crate::meter::{Meter, Tick};
 use crate::report::{Report, Value};
 use crate::sys::Epoll;
+use crate::target::Target;
 
 struct Connection {
     client: Client,
@@ -19,12 +20,13 @@ struct Connection {
 }
 
 pub(crate) fn run(options: &Echo, pid: Option<u32>) -> io::Result<Report> {
-    let exchange = Exchange::new(options.message.opcode(), options.message.size, options.depth);
+    let exchange = Exchange::new(&options.message, options.depth)?;
+    let target = Target::new(&options.server, options.message.compression())?;
     let mut epoll = Epoll::new()?;
     let mut connections = Vec::with_capacity(options.connections);
     for index in 0..options.connections {
-        let client = Client::open(options.address, &exchange)?;
-        epoll.add(client.stream(), index)?;
+        let client = Client::open(&target, &exchange)?;
+        epoll.add(client.socket(), index)?;
         connections.push(Connection { client, missing: 0, sent_at: Instant::now() });
     }
 
@@ -62,7 +64,7 @@ pub(crate) fn run(options: &Echo, pid: Option<u32>) -> io::Result<Report> {
     let mut report = Report::new("echo");
     report.add("connections", Value::Integer(options.connections as u64));
     report.add("depth", Value::Integer(options.depth as u64));
-    report.add("size", Value::Integer(options.message.size as u64));
+    exchange.report(&mut report);
     meter.finish().report(&mut report, "messages", messages);
     latency.report(&mut report);
     Ok(report)

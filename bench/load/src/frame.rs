@@ -8,13 +8,18 @@ pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xA;
 
+/// In one byte with the opcode: the message is compressed (RFC 7692 section 6).
+pub(crate) const RSV1: u8 = 0x40;
+/// The opcode's share of that byte.
+pub(crate) const OPCODE: u8 = 0x0f;
+
 const FIN: u8 = 0x80;
 const MASKED: u8 = 0x80;
 
 /// A fixed key: servers must unmask whatever it is, and frames can be built before the run.
 const MASKING_KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A client's frame: final and masked.
+/// A client's frame: final and masked. The opcode may have [`RSV1`].
 pub(crate) fn from_client(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(opcode, payload.len());
     frame[1] |= MASKED;
@@ -23,7 +28,8 @@ pub(crate) fn from_client(opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The header of a server's frame: final and not masked, the length in its shortest form.
+/// The header of a server's frame: final and not masked, the length in its shortest form. The opcode may have
+/// [`RSV1`].
 pub(crate) fn header(opcode: u8, length: usize) -> Vec<u8> {
     let mut header = vec![FIN | opcode];
     match (u8::try_from(length), u16::try_from(length)) {
@@ -48,38 +54,7 @@ pub(crate) fn parse_header(header: &[u8]) -> Option<(u8, u64)> {
         127 => u64::from_be_bytes(header.get(2..10)?.try_into().ok()?),
         short => short.into(),
     };
-    Some((first & 0x0f, length))
-}
-
-/// What goes over the wire in a run: the same message again and again, each answered by itself.
-pub(crate) struct Exchange {
-    /// The client's frame, as often in a row as one write may send.
-    pub(crate) requests: Vec<u8>,
-    /// The length of one of them.
-    pub(crate) request_len: usize,
-    /// The server's frame with the same payload; empty when no answer is expected.
-    pub(crate) reply: Vec<u8>,
-    pub(crate) reply_header_len: usize,
-}
-
-impl Exchange {
-    /// A message of `size` bytes, sent at most `burst` times in one write.
-    pub(crate) fn new(opcode: u8, size: usize, burst: usize) -> Self {
-        let payload: Vec<u8> = (b'a'..=b'z').cycle().take(size).collect();
-        let request = from_client(opcode, &payload);
-        let header = header(opcode, size);
-        Self {
-            requests: request.repeat(burst),
-            request_len: request.len(),
-            reply_header_len: header.len(),
-            reply: [header, payload].concat(),
-        }
-    }
-
-    /// Nothing is sent and nothing is expected.
-    pub(crate) fn silent() -> Self {
-        Self { requests: Vec::new(), request_len: 1, reply: Vec::new(), reply_header_len: 0 }
-    }
+    Some((first & OPCODE, length))
 }
 
 #[cfg(test)]
@@ -112,14 +87,5 @@ mod tests {
                 assert_eq!(parse_header(&header[..end]), None);
             }
         }
-    }
-
-    #[test]
-    fn an_exchange_repeats_the_request_and_knows_the_reply() {
-        let exchange = Exchange::new(TEXT, 3, 2);
-        assert_eq!(exchange.request_len, 9);
-        assert_eq!(exchange.requests, from_client(TEXT, b"abc").repeat(2));
-        assert_eq!(exchange.reply, b"\x81\x03abc");
-        assert_eq!(exchange.reply_header_len, 2);
     }
 }

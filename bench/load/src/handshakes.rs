@@ -4,11 +4,13 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::cli::Handshakes;
+use crate::deflate::Compression;
 use crate::handshake::{Opening, Progress};
 use crate::histogram::Histogram;
 use crate::meter::{Meter, Tick};
 use crate::report::{Report, Value};
 use crate::sys::{self, Epoll};
+use crate::target::Target;
 
 struct UnderWay {
     opening: Opening,
@@ -16,11 +18,12 @@ struct UnderWay {
 }
 
 pub(crate) fn run(options: &Handshakes, pid: Option<u32>) -> io::Result<Report> {
+    let target = Target::new(&options.server, Compression::Off)?;
     let mut epoll = Epoll::new()?;
     let mut meter = Meter::start(options.seconds, pid)?;
     let mut under_way = Vec::with_capacity(options.concurrency);
     for index in 0..options.concurrency {
-        under_way.push(start(options, &epoll, index)?);
+        under_way.push(start(&target, &epoll, index)?);
     }
     let mut ready = Vec::new();
     let mut handshakes = 0;
@@ -37,7 +40,7 @@ pub(crate) fn run(options: &Handshakes, pid: Option<u32>) -> io::Result<Report> 
                 latency.record(under_way[index].started_at.elapsed());
                 handshakes += 1;
                 // Closing the old socket takes it out of the epoll set.
-                under_way[index] = start(options, &epoll, index)?;
+                under_way[index] = start(&target, &epoll, index)?;
             }
         }
     }
@@ -49,10 +52,10 @@ pub(crate) fn run(options: &Handshakes, pid: Option<u32>) -> io::Result<Report> 
     Ok(report)
 }
 
-fn start(options: &Handshakes, epoll: &Epoll, index: usize) -> io::Result<UnderWay> {
+fn start(target: &Target, epoll: &Epoll, index: usize) -> io::Result<UnderWay> {
     let started_at = Instant::now();
-    let opening = Opening::start(options.address)?;
-    sys::reset_on_close(&opening.stream)?;
-    epoll.add(&opening.stream, index)?;
+    let opening = Opening::start(target)?;
+    sys::reset_on_close(opening.stream.socket())?;
+    epoll.add(opening.stream.socket(), index)?;
     Ok(UnderWay { opening, started_at })
 }

@@ -1,28 +1,33 @@
 //! The memory of connections that do nothing, after they were opened one by one or all at once.
 
 use std::io;
-use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use crate::cli::Idle;
 use crate::client::{BUFFER_BYTES, Client};
-use crate::frame::Exchange;
+use crate::deflate::Compression;
+use crate::exchange::Exchange;
 use crate::handshake::{Opening, Progress};
 use crate::process::Process;
 use crate::report::{Report, Value};
 use crate::sys::Epoll;
+use crate::target::Target;
 
 pub(crate) fn run(options: &Idle, pid: Option<u32>) -> io::Result<Report> {
     let pid = pid.ok_or_else(|| io::Error::other("idle needs --pid: it measures the server's memory"))?;
     let server = Process::new(pid)?;
+    let target = Target::new(&options.server, Compression::Off)?;
     // The first connection brings in code and tables that all of them share; it is not counted.
     let exchange = Exchange::silent();
-    let first = Client::open(options.address, &exchange)?;
+    let first = Client::open(&target, &exchange)?;
     let before = server.resident_bytes();
 
     let started = Instant::now();
-    let (mut clients, lost) =
-        if options.burst { open_at_once(options)? } else { (open_one_by_one(options)?, 0) };
+    let (mut clients, lost) = if options.burst {
+        open_at_once(&target, options.connections)?
+    } else {
+        (open_one_by_one(&target, options.connections)?, 0)
+    };
     let opening = started.elapsed();
     let opened = server.resident_bytes();
     clients.push(first);
@@ -44,14 +49,14 @@ pub(crate) fn run(options: &Idle, pid: Option<u32>) -> io::Result<Report> {
     Ok(report)
 }
 
-fn open_one_by_one(options: &Idle) -> io::Result<Vec<Client>> {
+fn open_one_by_one(target: &Target, connections: usize) -> io::Result<Vec<Client>> {
     let exchange = Exchange::silent();
-    (0..options.connections).map(|_| Client::open(options.address, &exchange)).collect()
+    (0..connections).map(|_| Client::open(target, &exchange)).collect()
 }
 
 /// The handshakes of a burst.
-struct Burst {
-    address: SocketAddrV4,
+struct Burst<'a> {
+    target: &'a Target,
     epoll: Epoll,
     /// Those under way, by their number.
     openings: Vec<Option<Opening>>,
@@ -61,24 +66,24 @@ struct Burst {
 }
 
 /// Every client connects and sends its request at once, as after a restart of the server.
-fn open_at_once(options: &Idle) -> io::Result<(Vec<Client>, usize)> {
+fn open_at_once(target: &Target, connections: usize) -> io::Result<(Vec<Client>, usize)> {
     let mut burst = Burst {
-        address: options.address,
+        target,
         epoll: Epoll::new()?,
-        openings: Vec::with_capacity(options.connections),
-        clients: Vec::with_capacity(options.connections),
+        openings: Vec::with_capacity(connections),
+        clients: Vec::with_capacity(connections),
         lost: 0,
     };
-    for number in 0..options.connections {
+    for number in 0..connections {
         burst.openings.push(None);
         burst.begin(number)?;
         burst.advance(number)?;
     }
     let mut ready = Vec::new();
-    while burst.clients.len() < options.connections {
+    while burst.clients.len() < connections {
         burst.epoll.wait(&mut ready, Duration::from_secs(30))?;
         if ready.is_empty() {
-            let missing = options.connections - burst.clients.len();
+            let missing = connections - burst.clients.len();
             return Err(io::Error::other(format!("{missing} handshakes made no progress for 30 s")));
         }
         for &number in &ready {
@@ -88,10 +93,10 @@ fn open_at_once(options: &Idle) -> io::Result<(Vec<Client>, usize)> {
     Ok((burst.clients, burst.lost))
 }
 
-impl Burst {
+impl Burst<'_> {
     fn begin(&mut self, number: usize) -> io::Result<()> {
-        let opening = Opening::start(self.address)?;
-        self.epoll.add(&opening.stream, number)?;
+        let opening = Opening::start(self.target)?;
+        self.epoll.add(opening.stream.socket(), number)?;
         self.openings[number] = Some(opening);
         Ok(())
     }
@@ -123,7 +128,7 @@ fn settle(clients: &mut [Client], time: Duration) -> io::Result<()> {
     let exchange = Exchange::silent();
     let mut epoll = Epoll::new()?;
     for (index, client) in clients.iter().enumerate() {
-        epoll.add(client.stream(), index)?;
+        epoll.add(client.socket(), index)?;
     }
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut ready = Vec::new();

@@ -6,7 +6,9 @@
 mod broadcast;
 mod cli;
 mod client;
+mod deflate;
 mod echo;
+mod exchange;
 mod frame;
 mod handshake;
 mod handshakes;
@@ -17,7 +19,10 @@ mod process;
 mod rate;
 mod replies;
 mod report;
+mod stream;
 mod sys;
+mod target;
+mod tls;
 
 use std::io;
 use std::process::ExitCode;

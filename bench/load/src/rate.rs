@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::cli::Rate;
 use crate::client::{BUFFER_BYTES, Client};
-use crate::frame::Exchange;
+use crate::exchange::Exchange;
 use crate::histogram::Histogram;
 use crate::meter::{Meter, Tick};
 use crate::report::{Report, Value};
 use crate::sys::Epoll;
+use crate::target::Target;
 
 /// A sleep with `--share`.
 const NAP: Duration = Duration::from_micros(50);
@@ -27,12 +28,13 @@ struct Connection {
 }
 
 pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
-    let exchange = Exchange::new(options.message.opcode(), options.message.size, 1);
+    let exchange = Exchange::new(&options.message, 1)?;
+    let target = Target::new(&options.server, options.message.compression())?;
     let mut epoll = Epoll::new()?;
     let mut connections = Vec::with_capacity(options.connections);
     for index in 0..options.connections {
-        let client = Client::open(options.address, &exchange)?;
-        epoll.add(client.stream(), index)?;
+        let client = Client::open(&target, &exchange)?;
+        epoll.add(client.socket(), index)?;
         connections.push(Connection { client, due: VecDeque::new() });
     }
 
@@ -96,7 +98,7 @@ pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
     let mut report = Report::new("rate");
     report.add("connections", Value::Integer(options.connections as u64));
     report.add("rate", Value::Integer(options.rate as u64));
-    report.add("size", Value::Integer(options.message.size as u64));
+    exchange.report(&mut report);
     if let Some((taken, answered, _)) = taken {
         taken.report(&mut report, "messages", answered);
     }
