@@ -119,6 +119,11 @@ hostile: build ## a hundred good clients beside hostile ones; S=10 seconds of ea
 	@scripts/setup.sh test
 	@tests/hostile/run.py --seconds $(or $(S),10) $(ATTACKS)
 
+.PHONY: nodes
+nodes: ## what 1 to 100 nodes with a Redis between them cost
+	@scripts/setup.sh workers
+	@$(CARGO) bench --locked --package wsengine --bench nodes
+
 .PHONY: microbench
 microbench: build ## what pieces of the protocol, calls of the engine and of PHP cost
 	@$(CARGO) bench --locked --package wsengine-proto --package wsengine --bench protocol --bench host
