@@ -17,7 +17,21 @@ class Workers:
     """`make workers`, less the building."""
 
     def __init__(self):
-        self.port = free_port()
+        # A port that was free a moment ago may be the one end of a connection by now.
+        for _ in range(5):
+            self.start(free_port())
+            try:
+                joined = wait_for(lambda: self.count("joined") == WORKERS or -self.count("in use"), "all workers to find Redis")
+            except AssertionError as error:
+                self.end()
+                raise AssertionError(f"{error}\n{''.join(self.lines)}") from error
+            if joined is True:
+                return
+            self.end()
+        raise AssertionError("no port is free")
+
+    def start(self, port):
+        self.port = port
         self.process = subprocess.Popen(
             [str(EXAMPLES / "workers/run.sh"), EXTENSION, str(WORKERS), "127.0.0.1", str(self.port)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
@@ -25,7 +39,6 @@ class Workers:
         self.lines = []
         self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
         self.reader.start()
-        wait_for(lambda: self.count("joined") == WORKERS, "all workers to find Redis")
 
     def count(self, pattern):
         return sum(bool(re.search(pattern, line)) for line in self.lines)
