@@ -38,9 +38,9 @@ orders: extension ## build and run a page that pushes to all who have it open: A
 		$(RUN) examples/php/orders/server.php $(ADDRESS) $(PORT)
 
 .PHONY: workers
-workers: extension ## build and run several PHP processes on one port, joined by Redis: WORKERS=4, REDIS=redis://... or one of its own
+workers: extension ## build and run several PHP processes on one port, joined by Redis: WORKERS=4, in the environment REDIS=redis://... or one of its own
 	@scripts/setup.sh workers
-	@examples/php/workers/run.sh $(EXTENSION) $(or $(WORKERS),4) $(ADDRESS) $(PORT) $(REDIS)
+	@examples/php/workers/run.sh $(EXTENSION) $(or $(WORKERS),4) $(ADDRESS) $(PORT)
 
 .PHONY: test
 test: ## prove it all: install what is missing, check, build, run every suite

@@ -88,7 +88,18 @@ pub(crate) fn accept_one(listener: &Unregistered) -> io::Result<(Kept<Unregister
 /// Starts the task that serves a socket on this thread.
 pub(crate) fn begin(accepted: Accepted, shared: &Arc<Shared>) {
     let Accepted { socket, peer, speaks } = accepted;
-    let Ok(socket) = Socket::register(socket) else { return };
+    let socket = match Socket::register(socket) {
+        Ok(socket) => socket,
+        Err(error) => {
+            hub::with(|hub| {
+                hub.link().counters.refused.add(1);
+                if let Some(left_out) = hub.refusals.line(hub.now) {
+                    tracing::error!(%error, left_out = (left_out > 0).then_some(left_out), "a socket cannot be watched");
+                }
+            });
+            return;
+        }
+    };
     let shared = shared.clone();
     hub::with(|hub| hub.begin_handshake(http::serve(socket, peer, speaks, shared)));
 }

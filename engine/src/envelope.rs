@@ -14,8 +14,8 @@ use wsengine_proto::{Kind, utf8};
 
 /// What an envelope begins with. No text does: it is a control character.
 const ENVELOPE: u8 = 1;
-/// The line of JSON.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// The line of JSON of somebody who pushes.
+pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Whom a channel stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,15 +102,15 @@ pub(crate) fn channel(app: &str, audience: Audience<'_>) -> String {
     }
 }
 
-/// The message of a payload, or in words why there is none.
-pub(crate) fn open(payload: &[u8]) -> Result<Message<'_>, String> {
+/// The message of a payload, or in words why there is none. `max_head` bounds the line of JSON.
+pub(crate) fn open(payload: &[u8], max_head: usize) -> Result<Message<'_>, String> {
     let Some((&ENVELOPE, envelope)) = payload.split_first() else {
         return Ok(Message { kind: kind_of(payload), data: payload, except: Vec::new(), node: None });
     };
-    let end = envelope.iter().take(MAX_HEAD_BYTES).position(|byte| *byte == b'\n');
+    let end = envelope.iter().take(max_head).position(|byte| *byte == b'\n');
     let Some((head, rest)) = end.and_then(|end| envelope.split_at_checked(end)) else {
         return Err(format!(
-            "the payload begins with the byte 1, but no line of JSON of at most {MAX_HEAD_BYTES} bytes follows"
+            "the payload begins with the byte 1, but no line of JSON of at most {max_head} bytes follows"
         ));
     };
     let data = rest.get(1..).unwrap_or_default();
@@ -166,7 +166,7 @@ fn ids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ConnId>, D::Error> {
 /// Whether the channel is one, and the message of the payload if it has one.
 #[cfg(fuzzing)]
 pub(crate) fn parse<'a>(app: &str, channel: &[u8], payload: &'a [u8]) -> (bool, Option<(Kind, &'a [u8])>) {
-    let message = open(payload).ok().map(|message| (message.kind, message.data));
+    let message = open(payload, MAX_HEAD_BYTES).ok().map(|message| (message.kind, message.data));
     (audience(app, channel).is_ok(), message)
 }
 
@@ -211,18 +211,19 @@ mod tests {
     #[test]
     fn a_bare_payload_is_text_if_it_can_be() {
         let bare = |data| Message { kind: kind_of(data), data, except: Vec::new(), node: None };
-        assert_eq!(open("grüße".as_bytes()), Ok(bare("grüße".as_bytes())));
-        assert_eq!(open(b"\xff").unwrap().kind, Kind::Binary);
-        assert_eq!(open(b"").unwrap().kind, Kind::Text);
+        assert_eq!(open("grüße".as_bytes(), MAX_HEAD_BYTES), Ok(bare("grüße".as_bytes())));
+        assert_eq!(open(b"\xff", MAX_HEAD_BYTES).unwrap().kind, Kind::Binary);
+        assert_eq!(open(b"", MAX_HEAD_BYTES).unwrap().kind, Kind::Text);
     }
 
     #[test]
     fn an_envelope_says_more() {
         let message =
-            open(b"\x01{\"op\":\"binary\",\"except\":[1,\"9223372036854775807\"]}\nhello\n").unwrap();
+            open(b"\x01{\"op\":\"binary\",\"except\":[1,\"9223372036854775807\"]}\nhello\n", MAX_HEAD_BYTES)
+                .unwrap();
         assert_eq!((message.kind, message.data), (Kind::Binary, &b"hello\n"[..]));
         assert_eq!(message.except, [1, i64::MAX as u64].map(ConnId::from_u64));
-        assert_eq!(open(b"\x01{}\n").unwrap().data, b"");
+        assert_eq!(open(b"\x01{}\n", MAX_HEAD_BYTES).unwrap().data, b"");
     }
 
     #[test]
@@ -236,7 +237,7 @@ mod tests {
             (b"\x01{\"except\":[0]}\n", "no connection's number"),
             (b"\x01{\"except\":[\"-1\"]}\n", "no connection's number"),
         ] {
-            let error = open(payload).unwrap_err();
+            let error = open(payload, MAX_HEAD_BYTES).unwrap_err();
             assert!(error.contains(said), "{error}");
         }
     }
@@ -257,7 +258,7 @@ mod tests {
             let except: Vec<_> = ids.into_iter().map(ConnId::from_u64).collect();
             for data in [data.clone().into_bytes(), [b"\x01", data.as_bytes()].concat()] {
                 let payload = seal(kind, &data, &except, "node");
-                let message = open(&payload).unwrap();
+                let message = open(&payload, MAX_HEAD_BYTES).unwrap();
                 prop_assert_eq!((message.kind, message.data, &message.except), (kind, &data[..], &except));
                 prop_assert_eq!(message.node.as_deref(), (!except.is_empty()).then_some("node"));
             }
@@ -266,8 +267,8 @@ mod tests {
         #[test]
         fn nothing_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let _ = audience("a", &bytes);
-            let _ = open(&bytes);
-            let _ = open(&[&[ENVELOPE], &bytes[..], b"\n"].concat());
+            let _ = open(&bytes, MAX_HEAD_BYTES);
+            let _ = open(&[&[ENVELOPE], &bytes[..], b"\n"].concat(), MAX_HEAD_BYTES);
         }
     }
 }

@@ -417,10 +417,14 @@ impl Server {
         if let Some(push) = &self.push {
             push.stop();
         }
-        if let Some(backplane) = &self.backplane {
-            backplane.stop();
-        }
         let stop = Stop { code, drain: drain.unwrap_or(self.shared.settings.drain) };
+        if let Some(backplane) = &self.backplane {
+            let waits = self.shared.backplane.as_ref().is_some_and(|shared| shared.stop(stop));
+            backplane.stop();
+            if waits {
+                return;
+            }
+        }
         for link in &self.shared.links {
             link.mailbox.stop(stop);
         }

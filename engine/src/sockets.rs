@@ -160,7 +160,13 @@ impl Place {
         let taken = with(|sockets| {
             let number = sockets.free.pop().unwrap_or(sockets.states.len() as u32);
             let registry = sockets.epoll.get_ref().registry();
-            registry.register(&mut SourceFd(&descriptor.as_raw_fd()), Token(number as usize), interest)?;
+            let token = Token(number as usize);
+            if let Err(error) = registry.register(&mut SourceFd(&descriptor.as_raw_fd()), token, interest) {
+                if token.0 < sockets.states.len() {
+                    sockets.free.push(number);
+                }
+                return Err(error);
+            }
             match sockets.states.get_mut(number as usize) {
                 Some(state) => *state = State::default(),
                 None => sockets.states.push(State::default()),

@@ -3,7 +3,7 @@
 mod common;
 
 use common::redis::{Pusher, Redis, pusher};
-use common::{Client, Seen, connect, eventually, poll, poll_open, receive, start};
+use common::{Client, Seen, connect, eventually, poll, poll_open, receive, receive_close, start};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -139,6 +139,27 @@ fn who_publishes_after_a_subscription_reaches_the_new_member() {
     }
 }
 
+/// As a script does with each that comes, while Redis is being told of another's topic.
+#[test]
+fn nobody_misses_what_is_published_right_after_his_subscription() {
+    const TOPICS: usize = 2_000;
+    let redis = Redis::start("burst", &[]);
+    let node = node(&redis, &[("send_queue_messages", "100000")]);
+    let mut client = connect(&node);
+    let conn = poll_open(&node);
+    for i in 0..TOPICS {
+        let topic = i.to_string();
+        node.subscribe(conn, &topic).unwrap();
+        node.publish(Kind::Text, &topic, topic.as_bytes(), &[]).unwrap();
+        if i % 7 == 0 {
+            std::thread::yield_now();
+        }
+    }
+    for i in 0..TOPICS {
+        assert_eq!(text(&mut client), i.to_string());
+    }
+}
+
 #[test]
 fn a_node_subscribes_to_topics_with_members_only() {
     let redis = Redis::start("wanted", &[]);
@@ -209,6 +230,78 @@ fn a_frozen_redis_is_noticed_and_what_waits_for_it_is_not_lost() {
     }
     redis.freeze(false);
     assert_eq!(poll(&node), UP_AGAIN);
+}
+
+#[test]
+fn what_a_frozen_redis_does_not_take_is_bounded_and_delivered_here() {
+    let redis = Redis::start("flood", &[]);
+    let node = node(&redis, &[("send_queue_messages", "1000000"), ("send_queue_bytes", "1000000000")]);
+    let (mut client, _) = member(&node, "lobby");
+    settle(&redis, "lobby", 1);
+    redis.freeze(true);
+    let before = resident_bytes();
+    // All of it at once; nobody has had the time to notice.
+    let payload = vec![b'x'; 100_000];
+    let reader = std::thread::spawn(move || {
+        let bytes = (0..600).map(|_| receive(&mut client).into_data().len()).sum::<usize>();
+        (client, bytes)
+    });
+    for _ in 0..700 {
+        node.publish(Kind::Text, "lobby", &payload, &[]).unwrap();
+    }
+    let seen = poll(&node);
+    assert!(matches!(seen, Seen::Backplane { up: false, .. }), "{seen:?}");
+    let (_client, bytes) = reader.join().unwrap();
+    assert_eq!(bytes, 600 * payload.len(), "a batch at most is lost");
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 200 << 20, "{grown} bytes");
+}
+
+#[test]
+fn a_node_that_found_no_redis_tells_of_a_gap_when_there_is_one() {
+    let mut redis = Redis::start("late", &[]);
+    redis.kill();
+    let late = start(&[("backplane", &redis.url())]);
+    assert!(matches!(poll(&late), Seen::Backplane { up: false, .. }));
+    redis.restart();
+    assert_eq!(poll(&late), UP_AGAIN);
+}
+
+#[test]
+fn a_frozen_redis_does_not_keep_a_server_from_its_end() {
+    let redis = Redis::start("end", &[]);
+    let node = node(&redis, &[]);
+    redis.freeze(true);
+    node.broadcast(Kind::Text, b"never mind", &[]).unwrap();
+    let begin = Instant::now();
+    drop(node);
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+}
+
+/// A farewell is for those of this node as well.
+#[test]
+fn what_is_published_right_before_a_stop_reaches_this_nodes_own() {
+    let redis = Redis::start("bye", &[]);
+    let node = node(&redis, &[]);
+    let (mut client, _) = member(&node, "lobby");
+    settle(&redis, "lobby", 1);
+    node.broadcast(Kind::Text, b"bye", &[]).unwrap();
+    node.stop(Some(Duration::from_secs(5)));
+    assert_eq!(node.broadcast(Kind::Text, b"too late", &[]), Err(SendError::Stopped));
+    assert_eq!(text(&mut client), "bye");
+    assert_eq!(receive_close(&mut client).0, 1001);
+}
+
+#[test]
+fn many_may_be_left_out() {
+    let redis = Redis::start("many", &[]);
+    let node = node(&redis, &[]);
+    let (mut client, conn) = member(&node, "lobby");
+    settle(&redis, "lobby", 1);
+    let nobody: Vec<_> = (1 << 50..(1 << 50) + 10_000).map(ConnId::from_u64).collect();
+    assert_eq!(node.broadcast(Kind::Text, b"for all", &nobody), Ok(1));
+    assert_eq!(text(&mut client), "for all");
+    assert_eq!(node.broadcast(Kind::Text, b"for none", &[&nobody[..], &[conn]].concat()), Ok(0));
 }
 
 #[test]

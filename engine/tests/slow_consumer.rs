@@ -387,3 +387,28 @@ fn a_slow_reader_gets_all_in_the_end() {
         assert!(got == payload);
     }
 }
+
+/// The largest itself is refused something first, and stays the largest all the same.
+#[test]
+fn one_that_was_refused_is_remembered_as_the_largest() {
+    let server = start(&[
+        ("total_queue_bytes", "1000000"),
+        ("send_queue_bytes", "5000000"),
+        ("slow_consumer", "drop_newest"),
+        ("io_threads", "2"),
+    ]);
+    let [(_large, first), (mut small, second)] = [(), ()].map(|()| (Raw::open(&server), poll_open(&server)));
+    let mut sent = 0;
+    while server.stats().messages_dropped == 0 {
+        server.send(first, Kind::Binary, &numbered(sent)).unwrap();
+        sent += 1;
+        let done = || server.stats().messages_out + server.stats().messages_dropped;
+        eventually("the I/O thread has it", || done() >= sent as u64);
+    }
+    for i in 0..150_000 / LEN {
+        server.send(second, Kind::Binary, &numbered(i)).unwrap();
+    }
+    for i in 0..150_000 / LEN {
+        assert_eq!(number(&small.read_frame().1), i);
+    }
+}

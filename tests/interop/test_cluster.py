@@ -61,8 +61,9 @@ class Redis:
 
 class Node:
     def __init__(self, url, **more):
-        command = ["php", "-q", "-d", f"extension={EXTENSION}", str(SERVER), "127.0.0.1", "0", url]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+        command = ["php", "-q", "-d", f"extension={EXTENSION}", str(SERVER), "127.0.0.1", "0"]
+        env = {**os.environ, "REDIS": url, **more}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
         self.lines, self.joined = [], threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -128,7 +129,7 @@ class Cluster(unittest.TestCase):
 
     def test_tls(self):
         url = f"rediss://node:secret-of-nodes@localhost:{self.redis.tls_port}"
-        member, = self.nodes(1, url, env={**os.environ, "SSL_CERT_FILE": str(self.redis.certificates.authority)})
+        member, = self.nodes(1, url, SSL_CERT_FILE=str(self.redis.certificates.authority))
         self.assertEqual(self.cli("PUBLISH", CHANNEL, "hello"), "1")
         self.assertEqual(member.recv(SECONDS), "hello")
 

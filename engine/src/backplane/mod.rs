@@ -18,13 +18,15 @@ use crate::envelope::{self, Audience};
 use crate::error::SendError;
 use crate::event::ConnId;
 use crate::link::Shared;
+use crate::mailbox::Stop;
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use wsengine_proto::Kind;
 
-/// With so much on its way, Redis takes too little: the node goes on by itself.
+/// With so much on its way, Redis takes too little: the node goes on by itself. A single message may be larger.
 const MAX_WAITING_BYTES: usize = 16 << 20;
 /// What a message takes besides its channel and its payload.
 const MESSAGE_BYTES: usize = 64;
@@ -42,10 +44,21 @@ pub(crate) struct Backplane {
 
 #[derive(Default)]
 struct State {
-    /// Messages go to Redis; else to this node's connections at once.
-    is_up: bool,
-    waiting: Vec<Outgoing>,
+    mode: Mode,
+    waiting: VecDeque<Outgoing>,
     bytes: usize,
+}
+
+/// Where messages for many go.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// To this node's connections at once: Redis is not there.
+    #[default]
+    Alone,
+    /// To Redis.
+    Joined,
+    /// Nowhere: what waits goes to Redis, and the server stops when it has come back.
+    Stopping(Stop),
 }
 
 /// A message on its way to Redis.
@@ -88,21 +101,15 @@ impl Backplane {
         self.bell.notify_one();
     }
 
-    /// Takes a message for Redis. False: it is not there, so the message is for this node's connections at once.
-    fn take(&self, audience: Audience<'_>, kind: Kind, data: &[u8], except: &[ConnId]) -> bool {
+    /// Leaves the stop of a server to the thread, which first has what was published go out and come back. False: there is
+    /// nothing to wait for.
+    pub(crate) fn stop(&self, stop: Stop) -> bool {
         let mut state = self.lock();
-        if !state.is_up {
-            return false;
+        let waits = state.mode == Mode::Joined && !stop.drain.is_zero();
+        if waits {
+            state.mode = Mode::Stopping(stop);
         }
-        let message = Outgoing {
-            channel: envelope::channel(&self.app, audience),
-            payload: envelope::seal(kind, data, except, &self.node),
-        };
-        state.bytes += message.cost();
-        state.waiting.push(message);
-        drop(state);
-        self.ring();
-        true
+        waits
     }
 
     /// Messages sent to Redis, those that came from it, and those of them that could not be read.
@@ -129,8 +136,47 @@ impl Shared {
         except: &[ConnId],
     ) -> Option<Result<usize, SendError>> {
         let backplane = self.backplane.as_ref()?;
-        let reached = self.reach(audience, kind, except);
-        (reached.is_err() || backplane.take(audience, kind, data, except)).then_some(reached)
+        let mut state = backplane.lock();
+        match state.mode {
+            Mode::Alone => return None,
+            Mode::Joined => {}
+            Mode::Stopping(_) => return Some(Err(SendError::Stopped)),
+        }
+        let reached = match self.reach(audience, kind, except) {
+            Ok(reached) => reached,
+            Err(error) => return Some(Err(error)),
+        };
+        // Of those who are not here nobody has to be left out.
+        let except: Vec<ConnId> = except.iter().filter(|conn| self.is_open(**conn)).copied().collect();
+        let message = Outgoing {
+            channel: envelope::channel(&backplane.app, audience),
+            payload: envelope::seal(kind, data, &except, &backplane.node),
+        };
+        if state.bytes > 0 && state.bytes + message.cost() > MAX_WAITING_BYTES {
+            self.go_alone(&mut state);
+            backplane.ring();
+            return None;
+        }
+        state.bytes += message.cost();
+        state.waiting.push_back(message);
+        drop(state);
+        backplane.ring();
+        Some(Ok(reached))
+    }
+
+    /// Redis is lost, or takes too little. What did not get there goes to this node's own connections, before whatever is
+    /// published from then on: those who publish wait for the lock.
+    fn go_alone(&self, state: &mut State) {
+        let Some(backplane) = &self.backplane else { return };
+        for message in std::mem::take(&mut state.waiting) {
+            if let Err(why) = self.try_receive(backplane, message.channel.as_bytes(), &message.payload) {
+                tracing::debug!(why, "a message is not delivered");
+            }
+        }
+        state.bytes = 0;
+        if state.mode == Mode::Joined {
+            state.mode = Mode::Alone;
+        }
     }
 
     /// Hands out what has come from Redis.
@@ -146,7 +192,7 @@ impl Shared {
     fn try_receive(&self, backplane: &Backplane, channel: &[u8], payload: &[u8]) -> Result<(), String> {
         let say = |error: SendError| error.to_string();
         let audience = envelope::audience(&backplane.app, channel)?;
-        let mut message = envelope::open(payload)?;
+        let mut message = envelope::open(payload, usize::MAX)?;
         self.check(message.kind, message.data).map_err(say)?;
         match &message.node {
             Some(node) if *node != backplane.node => message.except.clear(),

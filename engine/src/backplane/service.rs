@@ -1,11 +1,10 @@
 //! The thread of the backplane: a session with Redis, and when it is lost the next one.
 
+use super::Mode;
 use super::session::{self, Lost};
 use super::topics::Topics;
-use super::{Backplane, State};
 use crate::link::Shared;
 use crate::sys;
-use crate::throttle::Throttle;
 use redis::Client;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -18,6 +17,9 @@ use tokio::sync::watch;
 /// How long the thread waits before it tries again: longer each time, and never the same for all nodes.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// While Redis is away for the same reason, the log says so every now and then.
+const BETWEEN_LINES: Duration = Duration::from_secs(60);
 
 /// The thread.
 pub(crate) struct Service {
@@ -66,39 +68,62 @@ impl Service {
 async fn serve(shared: &Arc<Shared>, client: &Client, mut stopped: watch::Receiver<bool>) {
     let Some(backplane) = &shared.backplane else { return };
     let mut topics = Topics::default();
-    let (mut tries, mut sessions) = (0, 0);
-    let mut refusals = Throttle::default();
-    loop {
+    let mut failures = Failures::default();
+    let mut tries = 0;
+    while !*stopped.borrow() {
+        for link in &shared.links {
+            topics.learn(link.mailbox.take_news());
+        }
         topics.forget();
         let mut was_up = false;
         let up = || {
             was_up = true;
-            backplane.lock().is_up = true;
-            tell(shared, true, sessions > 0, "");
+            backplane.lock().mode = Mode::Joined;
+            tell(shared, true, failures.any, "");
         };
-        let Lost(why) = match session::run(shared, client, &mut topics, up, &mut stopped).await {
-            Ok(()) => return,
-            Err(lost) => lost,
-        };
-        if was_up {
-            (tries, sessions) = (0, sessions + 1);
-            hand_out(shared, backplane);
+        let outcome = session::run(shared, client, &mut topics, up, &stopped).await;
+        let mut state = backplane.lock();
+        shared.go_alone(&mut state);
+        drop(state);
+        if let Err(Lost(why)) = outcome {
+            if was_up || !failures.any {
+                tell(shared, false, false, &why);
+            }
+            failures.log(&why, shared.now());
+            tries = if was_up { 0 } else { tries + 1 };
+            tokio::select! {
+                () = tokio::time::sleep(wait(tries)) => {}
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+            }
         }
-        if was_up || (tries == 0 && sessions == 0) {
-            tell(shared, false, false, &why);
-        } else if let Some(left_out) = refusals.line(shared.now()) {
-            tracing::warn!(
-                why,
-                left_out = (left_out > 0).then_some(left_out),
-                "the backplane cannot be reached"
-            );
+    }
+    let stop = match backplane.lock().mode {
+        Mode::Stopping(stop) => stop,
+        Mode::Alone | Mode::Joined => return,
+    };
+    for link in &shared.links {
+        link.mailbox.stop(stop);
+    }
+}
+
+/// What was said of losses.
+#[derive(Default)]
+struct Failures {
+    /// The host has heard of one.
+    any: bool,
+    last: String,
+    logged: Duration,
+}
+
+impl Failures {
+    /// The same line is not logged again and again.
+    fn log(&mut self, why: &str, now: Duration) {
+        if !self.any || self.last != why || now >= self.logged + BETWEEN_LINES {
+            tracing::warn!(why, "the backplane is lost; this node goes on by itself");
+            self.last = why.to_owned();
+            self.logged = now;
         }
-        let wait = wait(tries);
-        tries += 1;
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-        }
+        self.any = true;
     }
 }
 
@@ -109,31 +134,10 @@ fn wait(tries: u32) -> Duration {
     most / 2 + (most / 2).mul_f64(f64::from(share) / f64::from(u32::MAX))
 }
 
-/// What did not get to Redis goes to this node's own connections, before whatever is published from then on.
-fn hand_out(shared: &Shared, backplane: &Backplane) {
-    loop {
-        let waiting = {
-            let mut state = backplane.lock();
-            if state.waiting.is_empty() {
-                *state = State::default();
-                return;
-            }
-            state.bytes = 0;
-            std::mem::take(&mut state.waiting)
-        };
-        for message in waiting {
-            if let Err(why) = shared.try_receive(backplane, message.channel.as_bytes(), &message.payload) {
-                tracing::debug!(why, "a message is not delivered");
-            }
-        }
-    }
-}
-
-/// Tells the host, and the log.
+/// Tells the host.
 fn tell(shared: &Shared, up: bool, gap: bool, why: &str) {
-    match up {
-        true => tracing::info!(gap, "the backplane is there"),
-        false => tracing::warn!(why, "the backplane is lost; this node goes on by itself"),
+    if up {
+        tracing::info!(gap, "the backplane is there");
     }
     if let Some(link) = shared.links.first() {
         link.inbox.lock().backplane(shared.now(), up, gap, why);

@@ -5,21 +5,29 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What a mailbox has to tell since it was asked last, in its order.
+/// What a mailbox has to tell since it was asked last: which topics have members there now and had none, or the other way
+/// round. What came and went meanwhile is no news, so there are never more than topics.
 #[derive(Default)]
 pub(crate) struct News {
-    list: Vec<(Arc<str>, bool)>,
+    changed: HashMap<Arc<str>, bool>,
 }
 
 impl News {
     /// A topic has its first member.
     pub(crate) fn created(&mut self, name: &Arc<str>) {
-        self.list.push((name.clone(), true));
+        self.note(name, true);
     }
 
     /// A topic has lost its last one.
     pub(crate) fn ended(&mut self, name: &Arc<str>) {
-        self.list.push((name.clone(), false));
+        self.note(name, false);
+    }
+
+    /// The two alternate.
+    fn note(&mut self, name: &Arc<str>, has_members: bool) {
+        if self.changed.remove(name).is_none() {
+            self.changed.insert(name.clone(), has_members);
+        }
     }
 }
 
@@ -48,7 +56,7 @@ pub(super) struct Changes {
 impl Topics {
     /// Takes in what a mailbox tells.
     pub(super) fn learn(&mut self, news: News) {
-        for (name, has_members) in news.list {
+        for (name, has_members) in news.changed {
             let topic = self.known.entry(name.clone()).or_default();
             match has_members {
                 true => topic.threads += 1,
@@ -98,7 +106,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn news(list: &[(&str, bool)]) -> News {
-        News { list: list.iter().map(|(name, created)| (Arc::from(*name), *created)).collect() }
+        let mut news = News::default();
+        list.iter().for_each(|(name, created)| news.note(&Arc::from(*name), *created));
+        news
     }
 
     fn names(list: &[Arc<str>]) -> Vec<&str> {
@@ -121,7 +131,11 @@ mod tests {
     #[test]
     fn one_that_comes_and_goes_at_once_is_no_change() {
         let mut topics = Topics::default();
-        topics.learn(news(&[("a", true), ("a", false)]));
+        let both = news(&[("a", true), ("a", false)]);
+        assert!(both.changed.is_empty());
+        topics.learn(both);
+        topics.learn(news(&[("a", true)]));
+        topics.learn(news(&[("a", false)]));
         assert_eq!(topics.changes(), Changes::default());
         assert!(topics.known.is_empty());
     }
@@ -145,7 +159,7 @@ mod tests {
                 let name: Arc<str> = topic.to_string().into();
                 let changed = if created { wanted.insert(name.clone()) } else { wanted.remove(&name) };
                 if changed {
-                    topics.learn(News { list: vec![(name, created)] });
+                    topics.learn(news(&[(&name, created)]));
                 }
                 if tell {
                     let Changes { subscribe, unsubscribe } = topics.changes();

@@ -232,8 +232,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         value: Value::Number,
         allowed: "a whole number of bytes from 65,536 to 1,099,511,627,776",
         default: "536870912",
-        doc: "Payload that may wait to be sent to all connections together; beyond it the largest queues count as \
-              full, and slow_consumer says what happens to them.",
+        doc: "Payload that may wait to be sent to all connections together; beyond it what waits for those with the \
+              largest queues is thrown away, and with slow_consumer=close they are closed.",
         apply: |s, v| Some(s.total_queue_bytes = number(v, 1 << 16, 1 << 40)?),
     },
     OptionInfo {

@@ -178,6 +178,12 @@ impl Conn {
     /// policy.
     #[cold]
     pub(crate) fn give_way(&mut self, hub: &mut Hub) {
+        if *self.protocol.state() != State::Open {
+            // It was closed before, and what is left of its queue is on its way out too slowly.
+            self.outbox.queue = Default::default();
+            self.publish(hub);
+            return self.cut(hub, code::ABNORMAL, "");
+        }
         let dropped = self.outbox.queue.drop_messages();
         self.encoding.forget_context();
         if hub.shared.settings.slow_consumer == SlowConsumer::Close {

@@ -186,7 +186,6 @@ impl Hub {
 
     /// Has the connection in a slot do what its socket allows.
     fn drive(&mut self, slot: u32, cx: &mut Context<'_>) -> Next {
-        self.polled(0);
         let Some(mut conn) = self.take(slot) else { return Next::Over };
         let next = conn.drive(self, cx);
         match next {
@@ -251,6 +250,7 @@ impl Hub {
         tracing::error!(conn = %id, "internal error, please report it; the connection is lost");
         self.tell_close(id, code::INTERNAL, "internal error", false);
         self.read_buffer.resize(READ_BUFFER_BYTES, 0);
+        drop(self.take(slot));
         self.vacate(slot);
     }
 

@@ -40,6 +40,8 @@ impl Hub {
         }
         self.next_relief = self.now + BETWEEN_RELIEFS;
         self.give_way(relief);
+        // It is out of its slot, so it was not seen.
+        self.note_queue(relief.own);
         if !self.queues_have_room(relief.bytes) {
             self.others_with_larger(relief.own).for_each(|link| link.mailbox.relieve(relief));
         }

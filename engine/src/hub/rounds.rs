@@ -135,6 +135,8 @@ impl Rounds {
             wakeup.is_woken.store(false, Ordering::Release);
             let slot = wakeup.slot;
             let waker = Waker::from(wakeup.clone());
+            // What that does for others is no fault of this one.
+            guarded(|hub| hub.polled(0));
             match guarded(|hub| hub.drive(slot, &mut Context::from_waker(&waker))) {
                 Some(Next::Again) if !wakeup.is_woken.swap(true, Ordering::AcqRel) => self.again.push(wakeup),
                 Some(_) => {}

@@ -1,7 +1,7 @@
 //! The thread that answers those who push.
 
 use super::resp::{self, Broken};
-use crate::envelope::{self, Audience, Message};
+use crate::envelope::{self, Audience, MAX_HEAD_BYTES, Message};
 use crate::link::Shared;
 use crate::listen::Listener;
 use crate::sockets::{self, Listening, Socket};
@@ -328,7 +328,7 @@ impl Client<'_> {
 /// Carries a push out, and says how many connections it reaches; or what is wrong with it, in words.
 fn publish(shared: &Shared, channel: &[u8], payload: &[u8]) -> Result<usize, String> {
     let audience = envelope::audience(&shared.settings.app, channel)?;
-    let Message { kind, data, mut except, node } = envelope::open(payload)?;
+    let Message { kind, data, mut except, node } = envelope::open(payload, MAX_HEAD_BYTES)?;
     if !node.is_none_or(|node| shared.is_node(&node)) {
         except.clear();
     }

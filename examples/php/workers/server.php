@@ -3,13 +3,16 @@
 // A wall: what one writes all see, whichever process they are connected to. Several processes of this script share the
 // port (reuse_port), and Redis joins them (backplane): supervisor.php starts them.
 //
-//   php -q -d extension=/path/to/libwsengine_php.so server.php 127.0.0.1 8080 redis://127.0.0.1
+//   REDIS=redis://127.0.0.1 php -q -d extension=/path/to/libwsengine_php.so server.php 127.0.0.1 8080
+//
+// The address of Redis may hold a password, so it is not an argument, which all users of the machine see.
 
 declare(strict_types=1);
 
 $port = $argv[2] ?? '';
-if ($argc !== 4 || $argv[1] === '' || !ctype_digit($port) || (int) $port > 65535) {
-    fwrite(STDERR, "usage: php -q server.php ADDRESS PORT REDIS   (such as 127.0.0.1 8080 redis://127.0.0.1; ADDRESS 0 means all)\n");
+$redis = (string) getenv('REDIS');
+if ($argc !== 3 || $argv[1] === '' || !ctype_digit($port) || (int) $port > 65535 || $redis === '') {
+    fwrite(STDERR, "usage: REDIS=redis://127.0.0.1 php -q server.php ADDRESS PORT   (such as 127.0.0.1 8080; ADDRESS 0 means all)\n");
     exit(1);
 }
 if (!function_exists('ws_server_start')) {
@@ -17,8 +20,7 @@ if (!function_exists('ws_server_start')) {
     exit(1);
 }
 
-[, $address, , $redis] = $argv;
-$address = $address === '0' ? '0.0.0.0' : $address;
+$address = $argv[1] === '0' ? '0.0.0.0' : $argv[1];
 $host = str_contains($address, ':') ? "[$address]" : $address;
 $worker = getenv('WORKER') ?: (string) getmypid();
 try {

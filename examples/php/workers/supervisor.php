@@ -1,7 +1,7 @@
 #!/usr/bin/env php
 <?php
-// Runs several processes of one script and keeps them running: one that ends is started again, and SIGTERM or Ctrl-C
-// ends all. Each gets the number of its process in the environment, as WORKER.
+// Runs several processes of one script and keeps them running: one that ends is started again, and SIGTERM, SIGHUP,
+// SIGQUIT or Ctrl-C ends all. Each gets the number of its process in the environment, as WORKER.
 //
 //   php -q supervisor.php WORKERS SCRIPT [ARGUMENT ...]
 //
@@ -35,7 +35,7 @@ $due = array_fill(1, (int) $argv[1], 0.0);
 $stopping = null;
 
 pcntl_async_signals(true);
-foreach ([SIGINT, SIGTERM] as $signal) {
+foreach ([SIGHUP, SIGINT, SIGQUIT, SIGTERM] as $signal) {
     pcntl_signal($signal, function () use (&$stopping): void {
         $stopping ??= microtime(true);
     });
