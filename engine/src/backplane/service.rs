@@ -82,9 +82,7 @@ async fn serve(shared: &Arc<Shared>, client: &Client, mut stopped: watch::Receiv
             tell(shared, true, failures.any, "");
         };
         let outcome = session::run(shared, client, &mut topics, up, &stopped).await;
-        let mut state = backplane.lock();
-        shared.go_alone(&mut state);
-        drop(state);
+        shared.go_alone(&mut backplane.lock());
         if let Err(Lost(why)) = outcome {
             if was_up || !failures.any {
                 tell(shared, false, false, &why);
