@@ -40,11 +40,13 @@ pub(crate) fn run(
         Ok(runtime) => runtime,
         Err(error) => return ready(Err(error)),
     };
-    if let Err(error) = runtime.block_on(async { sockets::open() }) {
-        return ready(Err(error));
-    }
+    let opened = runtime.block_on(async { sockets::open() });
+    let hub = match opened.and_then(|()| Hub::new(shared.clone(), thread)) {
+        Ok(hub) => hub,
+        Err(error) => return ready(Err(error)),
+    };
     let running = Running(shared.clone());
-    hub::set(Some(Hub::new(shared.clone(), thread)));
+    hub::set(Some(hub));
     // All descriptors are open when the server has started.
     let listeners: Vec<_> = listeners.into_iter().map(|listener| (listener, Spare::take())).collect();
     ready(Ok(()));

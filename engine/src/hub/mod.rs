@@ -28,6 +28,7 @@ use crate::topics::Members;
 use crate::undecided::Decision;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -103,8 +104,13 @@ struct Slot {
 }
 
 impl Hub {
-    pub(crate) fn new(shared: Arc<Shared>, thread: usize) -> Self {
-        Hub {
+    /// By far the largest thing at the start is its buffer: it fails where there is no memory for that.
+    pub(crate) fn new(shared: Arc<Shared>, thread: usize) -> io::Result<Self> {
+        let mut read_buffer = Vec::new();
+        let no_memory = |_| io::Error::from_raw_os_error(libc::ENOMEM);
+        read_buffer.try_reserve_exact(READ_BUFFER_BYTES).map_err(no_memory)?;
+        read_buffer.resize(READ_BUFFER_BYTES, 0);
+        Ok(Hub {
             now: shared.now(),
             shared,
             thread,
@@ -112,7 +118,7 @@ impl Hub {
             ready: Arc::default(),
             free: Vec::new(),
             open: 0,
-            read_buffer: vec![0; READ_BUFFER_BYTES],
+            read_buffer,
             replies: Vec::new(),
             scratch: Scratch::default(),
             timers: Timers::default(),
@@ -132,7 +138,7 @@ impl Hub {
             stopping: None,
             sockets: Vec::new(),
             root: None,
-        }
+        })
     }
 
     #[inline]

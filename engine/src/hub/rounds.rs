@@ -114,7 +114,8 @@ impl Rounds {
         self.ready.lock().woken.extend(self.again.drain(..));
         let mut left = PER_ROUND;
         self.drive(&mut left);
-        let is_given = guarded(Hub::next_turn) == Some(true);
+        // After a panic as well there is a next round: nobody would call those who wait otherwise.
+        let is_given = guarded(Hub::next_turn) != Some(false);
         if is_given {
             // If it is a connection's it comes now, or else after those for whom there was no time.
             left = left.max(1);

@@ -72,7 +72,7 @@ final class HandlersTest extends LibTestCase
         $server = $this->listen();
         $this->expectException(\ValueError::class);
         $this->expectExceptionMessage(
-            'there is no event "opened"; there are handshake, open, message, drain, close, error, stop'
+            'there is no event "opened"; there are handshake, open, message, drain, close, error, backplane, stop'
         );
         $server->on('opened', fn () => null);
     }

@@ -29,6 +29,7 @@ final Event
   DRAIN = drain
   ERROR = error
   STOPPED = stopped
+  BACKPLANE = backplane
 final Request
   readonly string $method
   readonly string $path
