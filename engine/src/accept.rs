@@ -101,7 +101,9 @@ pub(crate) fn begin(accepted: Accepted, shared: &Arc<Shared>) {
         }
     };
     let shared = shared.clone();
-    hub::with(|hub| hub.begin_handshake(http::serve(socket, peer, speaks, shared)));
+    // Kilobytes, which would be moved with each thing that it is put into.
+    let handshake = Box::pin(http::serve(socket, peer, speaks, shared));
+    hub::with(|hub| hub.begin_handshake(handshake));
 }
 
 /// The peer went away before it was accepted, or its packet was at fault (accept(2) passes such errors on).
