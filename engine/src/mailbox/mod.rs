@@ -10,14 +10,17 @@
 //! who is subscribed to them, is in `topics`.
 
 mod commands;
+mod slot;
 mod topics;
 
 pub(crate) use commands::{Command, Commands, Frame, Relief, Stop, Target, What};
+pub(crate) use slot::Waiting;
 
 use crate::accept::Accepted;
 use crate::error::{DecisionPart, SendError};
 use crate::event::ConnId;
 use crate::undecided::{Decision, decision};
+use slot::Slot;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -73,25 +76,6 @@ struct Reach {
     text_only: usize,
 }
 
-/// What hosts know of a connection.
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    /// 0: none is open here.
-    conn: u64,
-    /// The connection whose slot it is until its very end; from the first word of a close on it is open no more.
-    owner: u64,
-    /// What lies in its outbox.
-    outbox: Waiting,
-    /// What was sent in `batch`, and in the one before it: the thread deals with one while the next is filled.
-    sent: Waiting,
-    sent_before: Waiting,
-    batch: u64,
-    /// Binary messages have no form in its protocol.
-    text_only: bool,
-    /// A send was refused and nobody has been told yet that there is room again.
-    refused: bool,
-}
-
 impl Inner {
     fn is_open(&self, conn: ConnId) -> bool {
         self.slots.get(conn.slot() as usize).is_some_and(|slot| slot.has(conn))
@@ -113,52 +97,6 @@ fn distinct(mut conns: Vec<ConnId>) -> Vec<ConnId> {
     conns.sort_unstable();
     conns.dedup();
     conns
-}
-
-impl Slot {
-    /// Is this connection open here? None has the number 0, which stands for no connection.
-    #[inline]
-    fn has(&self, conn: ConnId) -> bool {
-        conn.as_u64() != 0 && self.conn == conn.as_u64()
-    }
-
-    /// What waits for the connection when the batches up to `done` have been dealt with.
-    #[inline]
-    fn waiting(&self, done: u64) -> Waiting {
-        let mut waiting = self.outbox;
-        if self.batch > done {
-            waiting = waiting.plus(self.sent);
-        }
-        if self.batch > done + 1 {
-            waiting = waiting.plus(self.sent_before);
-        }
-        waiting
-    }
-
-    /// Notes what is sent in `batch`. All batches before the one before it have been dealt with.
-    #[inline]
-    fn note(&mut self, batch: u64, sent: Waiting) {
-        if self.batch != batch {
-            let before = std::mem::take(&mut self.sent);
-            self.sent_before = if self.batch + 1 == batch { before } else { Waiting::default() };
-            self.batch = batch;
-        }
-        self.sent = self.sent.plus(sent);
-    }
-}
-
-/// Messages that wait, and their bytes on the wire.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Waiting {
-    pub(crate) bytes: usize,
-    pub(crate) messages: usize,
-}
-
-impl Waiting {
-    #[inline]
-    fn plus(self, more: Waiting) -> Waiting {
-        Waiting { bytes: self.bytes + more.bytes, messages: self.messages + more.messages }
-    }
 }
 
 impl Mailbox {
