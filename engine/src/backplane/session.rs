@@ -102,6 +102,7 @@ struct Session<'a> {
     shared: &'a Shared,
     backplane: &'a Backplane,
     redis: MultiplexedConnection,
+    is_lost: Arc<AtomicBool>,
     stopped: watch::Receiver<bool>,
     /// Messages go by it.
     is_up: bool,
@@ -110,8 +111,10 @@ struct Session<'a> {
 }
 
 impl Drop for Session<'_> {
-    /// What did not get to Redis is delivered here, in its place.
+    /// What did not get to Redis is delivered here, in its place. A Redis that was stuck may go on with this connection while
+    /// there is another: what comes by it then is not for anybody.
     fn drop(&mut self) {
+        self.is_lost.store(true, Ordering::Relaxed);
         let mut state = self.backplane.lock();
         for message in self.batch.drain(..).rev() {
             state.bytes += message.cost();
@@ -133,16 +136,17 @@ impl<'a> Session<'a> {
         let settings =
             info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
         let client = Client::open(info.set_redis_settings(settings))?;
-        let (to, is_lost) = (shared.clone(), is_lost.clone());
+        let (to, over) = (shared.clone(), is_lost.clone());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(ANSWER_TIMEOUT))
             .set_push_sender(move |pushed: PushInfo| {
-                pushed_to(&to, &is_lost, pushed);
+                pushed_to(&to, &over, pushed);
                 Ok::<(), redis::aio::SendError>(())
             });
         let redis = client.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(Session { shared, backplane, redis, stopped: stopped.clone(), is_up: false, batch: Vec::new() })
+        let (is_lost, stopped) = (is_lost.clone(), stopped.clone());
+        Ok(Session { shared, backplane, redis, is_lost, stopped, is_up: false, batch: Vec::new() })
     }
 
     /// Waits for Redis, but when the server stops not for long, and not at all when hosts have given it up. Whoever rings
@@ -241,7 +245,9 @@ fn too_little() -> Lost {
 fn pushed_to(shared: &Shared, is_lost: &AtomicBool, pushed: PushInfo) {
     let Some(backplane) = &shared.backplane else { return };
     match (pushed.kind, &pushed.data[..]) {
-        (PushKind::Message, [Value::BulkString(channel), Value::BulkString(payload)]) => {
+        (PushKind::Message, [Value::BulkString(channel), Value::BulkString(payload)])
+            if !is_lost.load(Ordering::Relaxed) =>
+        {
             shared.receive(backplane, channel, payload);
         }
         (PushKind::Disconnection, _) => {
