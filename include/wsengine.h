@@ -418,6 +418,10 @@ typedef struct wsengine_stats_t {
      * Those of them that were not understood.
      */
     uint64_t backplane_ignored;
+    /**
+     * What the history that is kept here takes.
+     */
+    uint64_t history_bytes;
 } wsengine_stats_t;
 
 #ifdef __cplusplus
@@ -639,6 +643,39 @@ int wsengine_stats(const wsengine_t *server, wsengine_stats_t *stats);
  * WSENGINE_ERR_INVALID: another name; WSENGINE_ERR_NOT_CONNECTED; WSENGINE_ERR_STOPPED.
  */
 int wsengine_subscribe(const wsengine_t *server, uint64_t conn, const char *topic);
+
+/**
+ * The same for a topic that tells its members more.
+ *
+ * since, or NULL: the client first gets what it has missed of a topic that the option history names. It is the position that
+ * the client was told last, or empty if it knows none yet and wants all there is. The server tells it how things stand, then
+ * the messages, each once and in their order; what means nothing is a gap, no error.
+ *
+ * label, or NULL: on a topic that the option presence names the client is shown to all members by this text of at most
+ * 1,024 bytes of UTF-8 until it is a member no more, and hears who is there; with an empty text it hears that unseen. Another
+ * call gives it another label.
+ *
+ * With the option backplane it is a member as soon as Redis has said what it has missed; 1 then says that this is under way.
+ * Its errors are those of wsengine_subscribe(); WSENGINE_ERR_INVALID: also where the options name no such topic.
+ * WSENGINE_ERR_WOULD_BLOCK: a member's queue has no room for the list that another label brings.
+ */
+int wsengine_subscribe_with(const wsengine_t *server,
+                            uint64_t conn,
+                            const char *topic,
+                            const char *since,
+                            const char *label);
+
+/**
+ * Who is shown on a topic that the option presence names, as JSON: [{"id":"5f0c19ad-17","label":"Ann"},...]. Writes at most
+ * size bytes to into, which may be NULL when size is 0, the last of them 0, and returns how many it would be without that.
+ * With the option backplane these are the people of all nodes if the topic has members here or
+ * the option says its whole name, and this one's otherwise.
+ * WSENGINE_ERR_INVALID: a name that no topic can have, or none of the option's.
+ */
+int wsengine_presence(const wsengine_t *server,
+                      const char *topic,
+                      char *into,
+                      size_t size);
 
 /**
  * Ends a membership. Returns 1, or 0 when there was none. Its errors are those of wsengine_subscribe().

@@ -104,7 +104,7 @@ impl From<SendError> for Failure {
             SendError::Gone => Failure::new(WSENGINE_ERR_NOT_CONNECTED),
             SendError::QueueFull => Failure::new(WSENGINE_ERR_WOULD_BLOCK),
             SendError::Stopped => Failure::new(WSENGINE_ERR_STOPPED),
-            SendError::NoServer => Failure::new(WSENGINE_ERR_FORKED),
+            SendError::NoServer | SendError::InChild => Failure::new(WSENGINE_ERR_FORKED),
             SendError::NotUtf8 => Failure::saying(
                 WSENGINE_ERR_UTF8,
                 c"text must be valid UTF-8; send other bytes as WSENGINE_BINARY",
@@ -112,7 +112,10 @@ impl From<SendError> for Failure {
             SendError::TooBig { .. } => Failure::explained(WSENGINE_ERR_TOO_BIG, error.to_string()),
             SendError::NoWay { .. } => Failure::explained(WSENGINE_ERR_IO, error.to_string()),
             SendError::TextOnly => Failure::explained(WSENGINE_ERR_UNSUPPORTED, error.to_string()),
-            SendError::BadTopic { .. } => Failure::explained(WSENGINE_ERR_INVALID, error.to_string()),
+            SendError::BadTopic { .. }
+            | SendError::BadLabel { .. }
+            | SendError::NoHistory
+            | SendError::NoPresence => Failure::explained(WSENGINE_ERR_INVALID, error.to_string()),
             SendError::BadClose(text) | SendError::BadDecision { text, .. } => {
                 Failure::explained(WSENGINE_ERR_INVALID, text)
             }

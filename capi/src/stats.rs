@@ -56,6 +56,8 @@ pub struct wsengine_stats_t {
     pub backplane_received: u64,
     /// Those of them that were not understood.
     pub backplane_ignored: u64,
+    /// What the history that is kept here takes.
+    pub history_bytes: u64,
 }
 
 /// Reads the counters; set stats->struct_size before. WSENGINE_ERR_INVALID: it is smaller than the first counter needs.
@@ -107,6 +109,7 @@ impl wsengine_stats_t {
             backplane_sent: stats.backplane_sent,
             backplane_received: stats.backplane_received,
             backplane_ignored: stats.backplane_ignored,
+            history_bytes: stats.history_bytes,
         }
     }
 }

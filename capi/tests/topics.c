@@ -102,12 +102,111 @@ static void a_name_that_cannot_be_is_refused(void)
     wsengine_free(server);
 }
 
+/* The next message: the line of JSON of its envelope, and what follows. */
+static int receives_envelope(int fd, char *head, size_t size, const char *message)
+{
+    char buffer[4096];
+    size_t len = 0;
+    char *end;
+
+    if (ws_receive(fd, buffer, sizeof buffer - 1, &len) != WS_TEXT || buffer[0] != 1)
+        return 0;
+    buffer[len] = '\0';
+    end = strchr(buffer, '\n');
+    if (end == NULL || (size_t)(end - buffer) > size)
+        return 0;
+    *end = '\0';
+    strcpy(head, buffer + 1);
+    return strcmp(end + 1, message) == 0;
+}
+
+static void who_comes_back_gets_what_was_missed(void)
+{
+    char head[256], at[64];
+    uint64_t one, two;
+    int fd_one, fd_two;
+
+    server = start("history", "room:=10/60", NULL);
+    fd_one = open_to(server, &one);
+    fd_two = open_to(server, &two);
+    CHECK_EQ(wsengine_subscribe_with(server, one, "room:1", "", NULL), 1);
+    CHECK(receives_envelope(fd_one, head, sizeof head, ""));
+    CHECK_TEXT(head, "{\"topic\":\"room:1\",\"gap\":false,\"replay\":0}");
+    CHECK_EQ(publish_text("room:1", "first"), 1);
+    CHECK(receives_envelope(fd_one, head, sizeof head, "first"));
+    CHECK_EQ(sscanf(head, "{\"topic\":\"room:1\",\"at\":\"%63[^\"]", at), 1);
+    CHECK_EQ(publish_text("room:1", "second"), 1);
+
+    CHECK_EQ(wsengine_subscribe_with(server, two, "room:1", at, NULL), 1);
+    CHECK(receives_envelope(fd_two, head, sizeof head, ""));
+    CHECK_HAS(head, "\"gap\":false,\"replay\":1");
+    CHECK(receives_envelope(fd_two, head, sizeof head, "second"));
+    CHECK_EQ(wsengine_subscribe_with(server, two, "room:2", "\xff no position", NULL), 1);
+    CHECK(receives_envelope(fd_two, head, sizeof head, ""));
+    CHECK_TEXT(head, "{\"topic\":\"room:2\",\"gap\":true,\"replay\":0}");
+    CHECK_EQ(wsengine_subscribe_with(server, two, "other", "", NULL), WSENGINE_ERR_INVALID);
+    CHECK_HAS(wsengine_last_error(), "\"history\"");
+    CHECK_EQ(wsengine_subscribe_with(server, two, "other", NULL, NULL), 1);
+    close(fd_one);
+    close(fd_two);
+    wsengine_free(server);
+}
+
+static void who_is_there_is_told(void)
+{
+    char head[256], people[128], few[6] = "?????";
+    char label[1026];
+    uint64_t one, two;
+    int fd_one, fd_two, len;
+
+    server = start("presence", "room:", NULL);
+    fd_one = open_to(server, &one);
+    fd_two = open_to(server, &two);
+    CHECK_EQ(wsengine_presence(server, "room:1", NULL, 0), 2);
+    CHECK_EQ(wsengine_subscribe_with(server, one, "room:1", NULL, "Ann \"A\""), 1);
+    CHECK(receives_envelope(fd_one, head, sizeof head, ""));
+    CHECK_HAS(head, "{\"topic\":\"room:1\",\"present\":[{\"id\":\"");
+    CHECK_HAS(head, "\"label\":\"Ann \\\"A\\\"\"}]}");
+    len = wsengine_presence(server, "room:1", people, sizeof people);
+    CHECK_EQ((size_t)len, strlen(people));
+    CHECK_HAS(head, people);
+    CHECK_EQ(wsengine_presence(server, "room:1", few, sizeof few), len);
+    CHECK(strncmp(few, people, sizeof few - 1) == 0 && few[sizeof few - 1] == '\0');
+
+    CHECK_EQ(wsengine_subscribe_with(server, two, "room:1", NULL, "Bob"), 1);
+    do { /* first of Ann herself, or of both together */
+        CHECK(receives_envelope(fd_one, head, sizeof head, ""));
+        CHECK_HAS(head, "\"joined\":[{\"id\":\"");
+    } while (strstr(head, "\"label\":\"Bob\"") == NULL);
+    CHECK_EQ(wsengine_unsubscribe(server, two, "room:1"), 1);
+    CHECK(receives_envelope(fd_one, head, sizeof head, ""));
+    CHECK_HAS(head, "\"left\":[{\"id\":\"");
+
+    memset(label, 'x', sizeof label);
+    label[1025] = '\0';
+    CHECK_EQ(wsengine_subscribe_with(server, two, "room:1", NULL, label), WSENGINE_ERR_INVALID);
+    CHECK_HAS(wsengine_last_error(), "1025");
+    CHECK_HAS(wsengine_last_error(), "1024");
+    CHECK_EQ(wsengine_subscribe_with(server, two, "room:1", NULL, "\xff"), WSENGINE_ERR_INVALID);
+    CHECK_TEXT(wsengine_last_error(), "label is not UTF-8");
+    CHECK_EQ(wsengine_subscribe_with(server, two, "other", NULL, "Bob"), WSENGINE_ERR_INVALID);
+    CHECK_HAS(wsengine_last_error(), "\"presence\"");
+    CHECK_EQ(wsengine_presence(server, "other", people, sizeof people), WSENGINE_ERR_INVALID);
+    CHECK_EQ(wsengine_presence(server, "room:1", NULL, 1), WSENGINE_ERR_INVALID);
+    CHECK_TEXT(wsengine_last_error(), "into is NULL");
+    close(fd_one);
+    close(fd_two);
+    wsengine_free(server);
+}
+
 int main(void)
 {
     static const test_t tests[] = {
         TEST(members_get_what_is_published),
         TEST(a_membership_ends_with_the_connection),
         TEST(a_name_that_cannot_be_is_refused),
+        TEST(who_comes_back_gets_what_was_missed),
+        TEST(who_is_there_is_told),
     };
     return RUN_TESTS(tests);
 }

@@ -7,17 +7,19 @@
 //! Nothing of it is ever executed or made into an object of the host's.
 
 use crate::event::ConnId;
+use crate::history::Position;
+use crate::presence::Word;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt::Display;
 use wsengine_proto::{Kind, utf8};
 
 /// What an envelope begins with. No text does: it is a control character.
-const ENVELOPE: u8 = 1;
+pub(crate) const ENVELOPE: u8 = 1;
 /// The line of JSON of somebody who pushes.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Whom a channel stands for.
+/// Whom a channel stands for; those of nodes are in [`channel_of_nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience<'a> {
     All,
@@ -40,9 +42,15 @@ struct Head<'a> {
         skip_serializing_if = "Vec::is_empty"
     )]
     except: Vec<ConnId>,
-    /// Whose connections these are.
+    /// Whose connections these are, or who speaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<Cow<'a, str>>,
+    /// The position of a message that is kept.
+    #[serde(default, deserialize_with = "position", skip_serializing)]
+    at: Option<Position>,
+    /// What nodes say to each other of their people; no message follows.
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    presence: Option<Word<'a>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -60,6 +68,9 @@ pub(crate) struct Message<'a> {
     pub(crate) except: Vec<ConnId>,
     /// The node whose connections these are, if it says so.
     pub(crate) node: Option<Cow<'a, str>>,
+    pub(crate) at: Option<Position>,
+    /// It is no message, but a word of a node to others.
+    pub(crate) word: Option<Word<'a>>,
 }
 
 fn say(error: impl Display) -> String {
@@ -105,7 +116,8 @@ pub(crate) fn channel(app: &str, audience: Audience<'_>) -> String {
 /// The message of a payload, or in words why there is none. `max_head` bounds the line of JSON.
 pub(crate) fn open(payload: &[u8], max_head: usize) -> Result<Message<'_>, String> {
     let Some((&ENVELOPE, envelope)) = payload.split_first() else {
-        return Ok(Message { kind: kind_of(payload), data: payload, except: Vec::new(), node: None });
+        let (kind, except) = (kind_of(payload), Vec::new());
+        return Ok(Message { kind, data: payload, except, node: None, at: None, word: None });
     };
     let end = envelope.iter().take(max_head).position(|byte| *byte == b'\n');
     let Some((head, rest)) = end.and_then(|end| envelope.split_at_checked(end)) else {
@@ -114,14 +126,14 @@ pub(crate) fn open(payload: &[u8], max_head: usize) -> Result<Message<'_>, Strin
         ));
     };
     let data = rest.get(1..).unwrap_or_default();
-    let Head { op, except, node } =
+    let Head { op, except, node, at, presence: word } =
         serde_json::from_slice(head).map_err(|error| format!("the JSON of the envelope: {error}"))?;
     let kind = match op {
         None => kind_of(data),
         Some(Op::Text) => Kind::Text,
         Some(Op::Binary) => Kind::Binary,
     };
-    Ok(Message { kind, data, except, node })
+    Ok(Message { kind, data, except, node, at, word })
 }
 
 /// The payload that holds a message, of which [`open`] makes the same again. `except` are connections of this `node`.
@@ -129,10 +141,33 @@ pub(crate) fn seal(kind: Kind, data: &[u8], except: &[ConnId], node: &str) -> Ve
     if except.is_empty() && data.first() != Some(&ENVELOPE) && kind_of(data) == kind {
         return data.to_vec();
     }
+    [&[ENVELOPE], &head(kind, except, node)[..], b"\n", data].concat()
+}
+
+/// The line of JSON of such a payload.
+pub(crate) fn head(kind: Kind, except: &[ConnId], node: &str) -> Vec<u8> {
     let op = Some(if kind == Kind::Text { Op::Text } else { Op::Binary });
     let node = (!except.is_empty()).then_some(Cow::Borrowed(node));
-    let head = serde_json::to_vec(&Head { op, except: except.to_vec(), node }).unwrap_or_default();
-    [&[ENVELOPE], &head[..], b"\n", data].concat()
+    serde_json::to_vec(&Head { op, except: except.to_vec(), node, ..Head::default() }).unwrap_or_default()
+}
+
+/// The payload that holds what a node says to others.
+pub(crate) fn seal_word(word: &Word<'_>, node: &str) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Said<'a> {
+        node: &'a str,
+        presence: &'a Word<'a>,
+    }
+    let head = serde_json::to_vec(&Said { node, presence: word }).unwrap_or_default();
+    [&[ENVELOPE], &head[..], b"\n"].concat()
+}
+
+/// Where nodes speak to each other: to all, or to one.
+pub(crate) fn channel_of_nodes(app: &str, node: Option<&str>) -> String {
+    match node {
+        None => format!("wse:{app}:nodes"),
+        Some(node) => format!("wse:{app}:node:{node}"),
+    }
 }
 
 fn kind_of(data: &[u8]) -> Kind {
@@ -141,6 +176,12 @@ fn kind_of(data: &[u8]) -> Kind {
 
 fn numbers<S: Serializer>(ids: &[ConnId], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(ids.iter().map(|id| id.as_u64()))
+}
+
+fn position<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Position>, D::Error> {
+    let text = Cow::<str>::deserialize(from)?;
+    let none = || serde::de::Error::custom("at holds what is no position");
+    Position::parse(&text).ok_or_else(none).map(Some)
 }
 
 /// Connections as numbers, or as strings for languages whose numbers are too small for them.
@@ -210,7 +251,14 @@ mod tests {
 
     #[test]
     fn a_bare_payload_is_text_if_it_can_be() {
-        let bare = |data| Message { kind: kind_of(data), data, except: Vec::new(), node: None };
+        let bare = |data| Message {
+            kind: kind_of(data),
+            data,
+            except: Vec::new(),
+            node: None,
+            at: None,
+            word: None,
+        };
         assert_eq!(open("grüße".as_bytes(), MAX_HEAD_BYTES), Ok(bare("grüße".as_bytes())));
         assert_eq!(open(b"\xff", MAX_HEAD_BYTES).unwrap().kind, Kind::Binary);
         assert_eq!(open(b"", MAX_HEAD_BYTES).unwrap().kind, Kind::Text);
@@ -233,7 +281,10 @@ mod tests {
             (b"\x01{}", "no line of JSON"),
             (b"\x01nothing\n", "the JSON of the envelope"),
             (b"\x01{\"op\":\"close\"}\n", "unknown variant `close`, expected `text` or `binary`"),
-            (b"\x01{\"to\":[1]}\n", "unknown field `to`, expected one of `op`, `except`, `node`"),
+            (
+                b"\x01{\"to\":[1]}\n",
+                "unknown field `to`, expected one of `op`, `except`, `node`, `at`, `presence`",
+            ),
             (b"\x01{\"except\":[0]}\n", "no connection's number"),
             (b"\x01{\"except\":[\"-1\"]}\n", "no connection's number"),
         ] {

@@ -98,6 +98,17 @@ pub enum SendError {
         /// The most that is allowed.
         max: usize,
     },
+    /// What a client has seen of a topic of which the option `history` keeps nothing.
+    NoHistory,
+    /// A label on a topic that the option `presence` does not name.
+    NoPresence,
+    /// A label that is too long.
+    BadLabel {
+        /// Its length in bytes.
+        len: usize,
+        /// The most that is allowed.
+        max: usize,
+    },
     /// A close code that must not be sent, or a reason that is too long; the text names it and what is allowed.
     BadClose(String),
     /// A decision on a handshake that cannot be carried out; the text names what was given and what is allowed.
@@ -109,6 +120,8 @@ pub enum SendError {
     },
     /// The server is stopping or has stopped.
     Stopped,
+    /// This process is a forked child, where this cannot be asked.
+    InChild,
     /// This process is a forked child, and the server that it would reach is gone, or serves no children.
     NoServer,
     /// This process is a forked child, and it or its parent has no descriptors or memory left for a way between them.
@@ -146,8 +159,18 @@ impl fmt::Display for SendError {
             SendError::BadTopic { len, max } => {
                 write!(f, "a topic's name of {len} bytes is not allowed; allowed are 1 to {max}")
             }
+            SendError::NoHistory => f.write_str(
+                "nothing is kept of this topic; the option \"history\" has to name it or what its name begins with",
+            ),
+            SendError::NoPresence => f.write_str(
+                "nobody is shown on this topic; the option \"presence\" has to name it or what its name begins with",
+            ),
+            SendError::BadLabel { len, max } => {
+                write!(f, "a label of {len} bytes is not allowed; allowed are 0 to {max}")
+            }
             SendError::BadClose(text) | SendError::BadDecision { text, .. } => f.write_str(text),
             SendError::Stopped => f.write_str("the server is stopping or has stopped"),
+            SendError::InChild => f.write_str("a forked child cannot ask this; ask in the process that has the server"),
             SendError::NoServer => f.write_str("the server of the parent process is gone"),
             SendError::NoWay { errno } => {
                 let error = io::Error::from_raw_os_error(*errno);

@@ -3,14 +3,17 @@
 use crate::backplane::Backplane;
 use crate::buffers::Buffers;
 use crate::config::Settings;
+use crate::history::History;
 use crate::inbox::Inbox;
 use crate::mailbox::{Mailbox, QueueCaps};
+use crate::presence::Presence;
 use crate::stats::Counters;
 use crate::sys::EventFd;
 use crate::systemd::Notify;
 use crate::tls::Tls;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -40,6 +43,10 @@ pub(crate) struct Shared {
     /// Events in the host's hands that it has not looked at.
     pub(crate) held_events: AtomicUsize,
     pub(crate) seats: Seats,
+    /// Nobody else's name.
+    pub(crate) node: String,
+    pub(crate) history: History,
+    pub(crate) presence: Presence,
     /// Where messages for many go, if there are other nodes.
     pub(crate) backplane: Option<Backplane>,
     /// Where systemd wants to hear of us.
@@ -61,9 +68,12 @@ impl Shared {
     pub(crate) fn new(settings: Settings, tls: Option<Tls>, open_files: usize) -> io::Result<Self> {
         let threads = settings.thread_count();
         let caps = QueueCaps { bytes: settings.send_queue_bytes, messages: settings.send_queue_messages };
+        let random = || RandomState::new().hash_one(std::process::id());
+        let node = format!("{:016x}{:016x}", random(), random());
+        let presence = Presence::new(&settings.presence, &node);
         let link = || Link {
             inbox: Inbox::new(settings.event_queue_events, settings.event_queue_bytes, threads),
-            mailbox: Mailbox::new(caps, settings.backplane.is_some()),
+            mailbox: Mailbox::new(caps, settings.backplane.is_some(), presence.gone()),
             counters: Counters::default(),
             largest_queue: AtomicUsize::new(0),
         };
@@ -80,7 +90,10 @@ impl Shared {
             held_events: AtomicUsize::new(0),
             seats: Seats::new(&settings, open_files),
             policy: settings.whole_policy(),
-            backplane: settings.backplane.as_ref().map(|_| Backplane::new(&settings.app)),
+            backplane: settings.backplane.as_ref().map(|_| Backplane::new(&settings.app, &node)),
+            history: History::new(settings.history.clone(), settings.history_bytes),
+            presence,
+            node,
             notify: if settings.systemd_notify { Notify::from_environment() } else { None },
             polled: AtomicBool::new(false),
             tls,

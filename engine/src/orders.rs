@@ -5,8 +5,11 @@ use crate::children::Request;
 use crate::envelope::Audience;
 use crate::error::SendError;
 use crate::event::ConnId;
+use crate::history::{Replay, Since};
 use crate::link::Shared;
-use crate::mailbox::{Frame, Mailbox};
+use crate::mailbox::{Frame, Mailbox, Room};
+use crate::presence::MAX_LABEL_BYTES;
+use std::borrow::Cow;
 use wsengine_proto::Kind;
 
 /// The longest name of a topic.
@@ -61,8 +64,15 @@ impl Shared {
         data: &[u8],
         except: &[ConnId],
     ) -> Result<usize, SendError> {
-        let sent = self.by_backplane(audience, kind, data, except);
-        sent.unwrap_or_else(|| self.deliver(audience, kind, data, except))
+        if let Some(sent) = self.by_backplane(audience, kind, data, except) {
+            return sent;
+        }
+        if let Audience::Topic(topic) = audience
+            && let Some(sent) = self.publish_kept(topic, kind, data, except)
+        {
+            return sent;
+        }
+        self.deliver(audience, kind, data, except)
     }
 
     /// Gives a message to this node's own connections, and says to how many.
@@ -117,8 +127,78 @@ impl Shared {
         Ok(is_new)
     }
 
+    /// Can it be subscribed so?
+    pub(crate) fn check_subscription(
+        &self,
+        topic: &str,
+        since: Option<&str>,
+        label: Option<&str>,
+    ) -> Result<(), SendError> {
+        check_topic(topic)?;
+        if since.is_some() && self.history.rule(topic).is_none() {
+            return Err(SendError::NoHistory);
+        }
+        match label.map(str::len) {
+            Some(_) if !self.presence.has(topic) => Err(SendError::NoPresence),
+            Some(len) if len > MAX_LABEL_BYTES => Err(SendError::BadLabel { len, max: MAX_LABEL_BYTES }),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Shared::subscribe`], for a client that has got as far as `since` and is shown to others by a `label`.
+    pub(crate) fn subscribe_with(
+        &self,
+        conn: ConnId,
+        topic: &str,
+        since: Option<&str>,
+        label: Option<&str>,
+    ) -> Result<bool, SendError> {
+        let Some(since) = since.map(Since::parse) else { return self.enter(conn, topic, None, label) };
+        let resumed = self.resume_by_backplane(conn, topic, since, label);
+        resumed.unwrap_or_else(|| self.resume(conn, topic, since, label))
+    }
+
+    /// Makes a connection a member that first gets what it has missed, and who is there.
+    pub(crate) fn enter(
+        &self,
+        conn: ConnId,
+        topic: &str,
+        replay: Option<Replay<'_>>,
+        label: Option<&str>,
+    ) -> Result<bool, SendError> {
+        let mailbox = self.mailbox(conn)?;
+        let enter = |people: Option<&[u8]>, is_labelled| {
+            mailbox.subscribe_after(conn, topic, is_labelled, &self.buffers, |room| {
+                let bytes = room.bytes.saturating_sub(people.map_or(0, <[u8]>::len));
+                let mut first =
+                    replay.map_or_else(Vec::new, |replay| replay.fit(topic, Room { bytes, ..room }));
+                first.extend(people.map(|people| (Kind::Text, Cow::Borrowed(people))));
+                first
+            })
+        };
+        let is_new = match label {
+            None => enter(None, false)?,
+            Some(label) => self.presence.join(conn, topic, label, |people| {
+                let is_new = enter(Some(&people), !label.is_empty())?;
+                if !is_new {
+                    self.send(conn, Kind::Text, &people)?;
+                }
+                Ok(is_new)
+            })?,
+        };
+        if let Some(backplane) = self.backplane.as_ref().filter(|_| is_new) {
+            backplane.ring();
+        }
+        Ok(is_new)
+    }
+
     pub(crate) fn unsubscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
-        self.mailbox(conn)?.unsubscribe(conn, topic)
+        let has_waited = self.forget_resume(conn, topic);
+        let was_member = self.mailbox(conn)?.unsubscribe(conn, topic)?;
+        if was_member && self.presence.has(topic) {
+            self.presence.leave(conn, topic);
+        }
+        Ok(has_waited || was_member)
     }
 
     pub(crate) fn close(&self, conn: ConnId, code: u16, reason: &str) -> Result<(), SendError> {
@@ -139,7 +219,11 @@ impl Shared {
             Request::Publish { kind, topic, data, except } => {
                 self.publish(kind, topic, data, except).map(|reached| reached as u64)
             }
-            Request::Subscribe { conn, topic } => self.subscribe(conn, topic).map(u64::from),
+            Request::Subscribe { conn, topic, since, label } => match (since, label) {
+                (None, None) => self.subscribe(conn, topic),
+                _ => self.subscribe_with(conn, topic, since, label),
+            }
+            .map(u64::from),
             Request::Unsubscribe { conn, topic } => self.unsubscribe(conn, topic).map(u64::from),
             Request::Close { conn, code, reason } => self.close(conn, code, reason).map(|()| 0),
             Request::IsOpen { conn } => Ok(u64::from(self.is_open(conn))),

@@ -10,8 +10,10 @@ use crate::link::Shared;
 use crate::listen::{self, Listener};
 use crate::log;
 use crate::mailbox::Stop;
+use crate::notice::Person;
 use crate::orders::check_topic;
 use crate::poller::{PollState, Poller};
+use crate::presence;
 use crate::push::Push;
 use crate::stats::Stats;
 use crate::sys::{self, fork};
@@ -44,6 +46,7 @@ pub struct Server {
     children: Option<Children>,
     push: Option<Push>,
     backplane: Option<backplane::Service>,
+    presence: Option<presence::Service>,
     process: u32,
     /// Of the process that started it.
     generation: u32,
@@ -86,6 +89,7 @@ impl Server {
             children: None,
             push: None,
             backplane: None,
+            presence: None,
             process: std::process::id(),
             generation: fork::generation(),
         };
@@ -103,6 +107,8 @@ impl Server {
         server.push = Push::start(&server.shared, push_listeners)?;
         server.backplane = backplane::Service::start(&server.shared)
             .map_err(io("cannot start the thread of the backplane"))?;
+        server.presence = presence::Service::start(&server.shared)
+            .map_err(io("cannot start the thread of the presence"))?;
         tracing::info!(addresses = ?server.addresses, push = ?server.push_addresses(), io_threads = server.threads.len(), "listening");
         server.shared.tell_systemd(systemd::READY);
         Ok(server)
@@ -219,9 +225,53 @@ impl Server {
     pub fn subscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
         check_topic(topic)?;
         if self.is_in_child() {
-            return self.ask_parent(&Request::Subscribe { conn, topic }).map(|new| new == 1);
+            let request = Request::Subscribe { conn, topic, since: None, label: None };
+            return self.ask_parent(&request).map(|new| new == 1);
         }
         self.shared.subscribe(conn, topic)
+    }
+
+    /// The same for a topic that tells its members more.
+    ///
+    /// With `since` the client first gets what it has missed of a topic with history: `since` is the position that it was
+    /// told last, or empty if it knows none yet and wants all there is. The engine tells it how things stand, and then the
+    /// messages, in their order and each once. What means nothing is a gap, no error: clients say it.
+    ///
+    /// With a `label` it is shown to all on a topic with presence, until it is a member no more, and hears who is there; with
+    /// an empty one it hears that unseen. A second call gives it another label.
+    ///
+    /// With a backplane it becomes a member when Redis has said what it has missed; then True only says that this is
+    /// under way.
+    ///
+    /// # Errors
+    /// Those of [`Server::subscribe`]; [`SendError::NoHistory`], [`SendError::NoPresence`], [`SendError::BadLabel`];
+    /// [`SendError::QueueFull`] for another label when the list of those who are there cannot be queued.
+    pub fn subscribe_with(
+        &self,
+        conn: ConnId,
+        topic: &str,
+        since: Option<&str>,
+        label: Option<&str>,
+    ) -> Result<bool, SendError> {
+        self.shared.check_subscription(topic, since, label)?;
+        if self.is_in_child() {
+            let request = Request::Subscribe { conn, topic, since, label };
+            return self.ask_parent(&request).map(|new| new == 1);
+        }
+        self.shared.subscribe_with(conn, topic, since, label)
+    }
+
+    /// Who is shown on a topic, in no order. With a backplane that is all nodes' people as long as the topic has members
+    /// here or its whole name stands in the option `presence`, and this node's alone otherwise.
+    ///
+    /// # Errors
+    /// [`SendError::BadTopic`], [`SendError::NoPresence`], [`SendError::InChild`].
+    pub fn presence(&self, topic: &str) -> Result<Vec<Person<'static>>, SendError> {
+        self.shared.check_subscription(topic, None, Some(""))?;
+        if self.is_in_child() {
+            return Err(SendError::InChild);
+        }
+        Ok(self.shared.presence.of(topic))
     }
 
     /// Ends a membership. False: there was none.
@@ -372,6 +422,7 @@ impl Server {
         stats.handshakes = self.shared.handshakes.load(Ordering::Relaxed) as u64;
         [stats.backplane_sent, stats.backplane_received, stats.backplane_ignored] =
             self.shared.backplane.as_ref().map(Backplane::counts).unwrap_or_default();
+        stats.history_bytes = self.shared.history.bytes() as u64;
         stats.queued_bytes = self.shared.queued_bytes.load(Ordering::Relaxed) as u64;
         stats
     }
@@ -453,6 +504,7 @@ impl Drop for Server {
             // Their threads are not there, and may have held locks.
             std::mem::forget(self.push.take());
             std::mem::forget(self.backplane.take());
+            std::mem::forget(self.presence.take());
             return;
         }
         if let Some(push) = &mut self.push {
@@ -460,6 +512,9 @@ impl Drop for Server {
         }
         if let Some(backplane) = &mut self.backplane {
             backplane.end();
+        }
+        if let Some(presence) = &mut self.presence {
+            presence.end();
         }
         if let Some(children) = &mut self.children {
             children.end();

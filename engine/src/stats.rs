@@ -31,6 +31,8 @@ macro_rules! counters {
             pub backplane_received: u64,
             /// Those of them that were not understood.
             pub backplane_ignored: u64,
+            /// What the history that is kept here takes.
+            pub history_bytes: u64,
             $($(#[doc = $doc])+ pub $name: u64,)+
         }
 
@@ -46,6 +48,7 @@ macro_rules! counters {
                     ("backplane_sent", self.backplane_sent),
                     ("backplane_received", self.backplane_received),
                     ("backplane_ignored", self.backplane_ignored),
+                    ("history_bytes", self.history_bytes),
                     $((stringify!($name), self.$name),)+
                 ]
             }

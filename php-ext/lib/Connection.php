@@ -38,10 +38,15 @@ final class Connection
         return \ws_send($this->id, $text);
     }
 
-    /** Has it get what is published to $topic. False: it is gone. */
-    public function subscribe(string $topic): bool
+    /**
+     * Has it get what is published to $topic. False: it is gone.
+     *
+     * @param string|null $since what it says of how far it has got, '' if it is new; for topics of the option history
+     * @param string|null $label how it is shown to others, '' not at all; for topics of the option presence
+     */
+    public function subscribe(string $topic, ?string $since = null, ?string $label = null): bool
     {
-        return \ws_subscribe($this->id, $topic);
+        return \ws_subscribe($this->id, $topic, $since, $label);
     }
 
     /** False: it was not subscribed, or is gone. */

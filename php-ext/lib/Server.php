@@ -169,6 +169,16 @@ final class Server
     }
 
     /**
+     * Who is shown on $topic, on all nodes; for topics of the option presence.
+     *
+     * @return array<string, string> labels by id
+     */
+    public function presence(string $topic): array
+    {
+        return \ws_presence($topic);
+    }
+
+    /**
      * Those who are connected, by id: from their open on, to the end of their close.
      *
      * @return array<int, Connection>

@@ -26,6 +26,7 @@ handlers! {
     ws_subscribe => topics::subscribe;
     ws_unsubscribe => topics::unsubscribe;
     ws_publish => topics::publish;
+    ws_presence => topics::presence;
     ws_accept => handshake::accept;
     ws_reject => handshake::reject;
     ws_close => server::close;
@@ -74,11 +75,13 @@ pub(crate) fn add(module: ModuleBuilder) -> ModuleBuilder {
             .arg(binary())
             .arg(except())
             .returns(DataType::Long, false, false),
-        FunctionBuilder::new("ws_subscribe", ws_subscribe).arg(conn()).arg(topic()).returns(
-            DataType::Bool,
-            false,
-            false,
-        ),
+        FunctionBuilder::new("ws_subscribe", ws_subscribe)
+            .arg(conn())
+            .arg(topic())
+            .not_required()
+            .arg(Arg::new("since", DataType::String).allow_null().default("null"))
+            .arg(Arg::new("label", DataType::String).allow_null().default("null"))
+            .returns(DataType::Bool, false, false),
         FunctionBuilder::new("ws_unsubscribe", ws_unsubscribe).arg(conn()).arg(topic()).returns(
             DataType::Bool,
             false,
@@ -91,6 +94,7 @@ pub(crate) fn add(module: ModuleBuilder) -> ModuleBuilder {
             .arg(binary())
             .arg(except())
             .returns(DataType::Long, false, false),
+        FunctionBuilder::new("ws_presence", ws_presence).arg(topic()).returns(DataType::Array, false, false),
         FunctionBuilder::new("ws_accept", ws_accept)
             .arg(conn())
             .not_required()

@@ -444,6 +444,18 @@ pub(crate) fn message_failure(args: &Args, argument: u32, error: SendError) -> F
         SendError::BadTopic { len, max } => {
             Failure::Value(argument, format!("must be 1 to {max} bytes long, {len} given"))
         }
+        SendError::NoHistory => Failure::Value(
+            argument,
+            "must be null: the option \"history\" does not name this topic or what its name begins with"
+                .into(),
+        ),
+        SendError::NoPresence => Failure::Value(
+            argument,
+            "must be one that the option \"presence\" names, or what its name begins with".into(),
+        ),
+        SendError::BadLabel { len, max } => {
+            Failure::Value(argument, format!("must be at most {max} bytes long, {len} given"))
+        }
         SendError::NoServer => fork::no_server(args),
         other => Failure::Exception(other.to_string(), 0),
     }

@@ -7,6 +7,7 @@
 //! Hosts leave their messages in a [`Backplane`]; a thread of its own (`service.rs`) has a session with Redis after
 //! another (`session.rs`), takes them there and hands out what comes. Where there is no order to keep, nobody waits.
 
+mod history;
 mod service;
 mod session;
 mod topics;
@@ -17,12 +18,14 @@ pub(crate) use self::topics::News;
 use crate::envelope::{self, Audience};
 use crate::error::SendError;
 use crate::event::ConnId;
+use crate::history::{Replay, Since};
 use crate::link::Shared;
 use crate::mailbox::Stop;
-use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
+use crate::notice::Notice;
+use history::{Kept, Late, Resume};
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use wsengine_proto::Kind;
 
@@ -34,9 +37,10 @@ const MESSAGE_BYTES: usize = 64;
 /// Where hosts and the thread of the backplane meet.
 pub(crate) struct Backplane {
     app: String,
-    /// Nobody else's name.
+    /// The name of this node.
     node: String,
     state: Mutex<State>,
+    late: Mutex<Late>,
     /// There is something for the thread to do.
     bell: Notify,
     counts: Counts,
@@ -47,6 +51,8 @@ struct State {
     mode: Mode,
     waiting: VecDeque<Outgoing>,
     bytes: usize,
+    /// Who comes back to which topic, until it is there.
+    resuming: HashSet<(ConnId, Arc<str>)>,
 }
 
 /// Where messages for many go.
@@ -61,15 +67,24 @@ enum Mode {
     Stopping(Stop),
 }
 
-/// A message on its way to Redis.
-struct Outgoing {
-    channel: String,
-    payload: Vec<u8>,
+/// What is on its way to Redis.
+enum Outgoing {
+    /// A message: its channel and its payload.
+    Message(String, Vec<u8>),
+    /// One that Redis keeps.
+    Kept(Box<Kept>),
+    /// The question what somebody has missed.
+    Resume(Resume),
 }
 
 impl Outgoing {
     fn cost(&self) -> usize {
-        self.channel.len() + self.payload.len() + MESSAGE_BYTES
+        MESSAGE_BYTES
+            + match self {
+                Outgoing::Message(channel, payload) => channel.len() + payload.len(),
+                Outgoing::Kept(kept) => kept.cost(),
+                Outgoing::Resume(resume) => resume.cost(),
+            }
     }
 }
 
@@ -81,12 +96,12 @@ struct Counts {
 }
 
 impl Backplane {
-    pub(crate) fn new(app: &str) -> Self {
-        let random = || RandomState::new().hash_one(std::process::id());
+    pub(crate) fn new(app: &str, node: &str) -> Self {
         Backplane {
             app: app.to_owned(),
-            node: format!("{:016x}{:016x}", random(), random()),
+            node: node.to_owned(),
             state: Mutex::default(),
+            late: Mutex::default(),
             bell: Notify::new(),
             counts: Counts::default(),
         }
@@ -96,7 +111,11 @@ impl Backplane {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Topics have got their first members, or lost their last.
+    fn late(&self) -> MutexGuard<'_, Late> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Topics have got their first members, or lost their last; or there is something to say of people.
     pub(crate) fn ring(&self) {
         self.bell.notify_one();
     }
@@ -120,11 +139,6 @@ impl Backplane {
 }
 
 impl Shared {
-    /// Is this the name of this node?
-    pub(crate) fn is_node(&self, name: &str) -> bool {
-        self.backplane.as_ref().is_some_and(|backplane| backplane.node == name)
-    }
-
     /// Gives a message for many to the backplane, and says how many of this node's connections it is for. None: there is no
     /// backplane, or it is lost.
     #[inline]
@@ -136,7 +150,7 @@ impl Shared {
         except: &[ConnId],
     ) -> Option<Result<usize, SendError>> {
         let backplane = self.backplane.as_ref()?;
-        let mut state = backplane.lock();
+        let state = backplane.lock();
         match state.mode {
             Mode::Alone => return None,
             Mode::Joined => {}
@@ -148,28 +162,86 @@ impl Shared {
         };
         // Of those who are not here nobody has to be left out.
         let except: Vec<ConnId> = except.iter().filter(|conn| self.is_open(**conn)).copied().collect();
-        let message = Outgoing {
-            channel: envelope::channel(&backplane.app, audience),
-            payload: envelope::seal(kind, data, &except, &backplane.node),
+        let rule = match audience {
+            Audience::Topic(topic) => self.history.rule(topic).map(|rule| (topic, rule)),
+            Audience::All | Audience::Conn(_) => None,
         };
-        if state.bytes > 0 && state.bytes + message.cost() > MAX_WAITING_BYTES {
-            self.go_alone(&mut state);
-            backplane.ring();
-            return None;
+        let message = match rule {
+            Some((topic, rule)) => {
+                Outgoing::Kept(Box::new(Kept::new(backplane, topic, rule, kind, data, &except)))
+            }
+            None => {
+                let channel = envelope::channel(&backplane.app, audience);
+                Outgoing::Message(channel, envelope::seal(kind, data, &except, &backplane.node))
+            }
+        };
+        self.queue(backplane, state, message).then_some(Ok(reached))
+    }
+
+    /// Has Redis asked what somebody has missed, who becomes a member with the answer. None: it knows nothing, as it is lost,
+    /// or there is no backplane.
+    pub(crate) fn resume_by_backplane(
+        &self,
+        conn: ConnId,
+        topic: &str,
+        since: Since,
+        label: Option<&str>,
+    ) -> Option<Result<bool, SendError>> {
+        let backplane = self.backplane.as_ref()?;
+        let mut state = backplane.lock();
+        match state.mode {
+            Mode::Alone => return None,
+            Mode::Joined => {}
+            Mode::Stopping(_) => return Some(Err(SendError::Stopped)),
         }
-        state.bytes += message.cost();
-        state.waiting.push_back(message);
+        match self.mailbox(conn).and_then(|mailbox| mailbox.is_member(conn, topic)) {
+            Ok(false) => {}
+            // There is nothing to miss, and the label may be new.
+            other => return Some(other.and_then(|_| self.enter(conn, topic, None, label))),
+        }
+        let topic: Arc<str> = topic.into();
+        if !state.resuming.insert((conn, topic.clone())) {
+            return Some(Ok(false));
+        }
+        let resume = Resume { conn, topic, since, label: label.map(Box::from) };
+        self.queue(backplane, state, Outgoing::Resume(resume)).then_some(Ok(true))
+    }
+
+    /// Takes back what [`Shared::resume_by_backplane`] has begun. False: there was nothing.
+    pub(crate) fn forget_resume(&self, conn: ConnId, topic: &str) -> bool {
+        let Some(backplane) = &self.backplane else { return false };
+        let mut state = backplane.lock();
+        !state.resuming.is_empty() && state.resuming.remove(&(conn, topic.into()))
+    }
+
+    /// False: Redis takes too little, so the node is alone from now on.
+    fn queue(&self, backplane: &Backplane, mut state: MutexGuard<'_, State>, what: Outgoing) -> bool {
+        let fits = state.bytes == 0 || state.bytes + what.cost() <= MAX_WAITING_BYTES;
+        if fits {
+            state.bytes += what.cost();
+            state.waiting.push_back(what);
+        } else {
+            self.go_alone(&mut state);
+        }
         drop(state);
         backplane.ring();
-        Some(Ok(reached))
+        fits
     }
 
     /// Redis is lost, or takes too little. What did not get there goes to this node's own connections, before whatever is
     /// published from then on: those who publish wait for the lock.
     fn go_alone(&self, state: &mut State) {
         let Some(backplane) = &self.backplane else { return };
-        for message in std::mem::take(&mut state.waiting) {
-            if let Err(why) = self.try_receive(backplane, message.channel.as_bytes(), &message.payload) {
+        for what in std::mem::take(&mut state.waiting) {
+            let (channel, payload) = match what {
+                Outgoing::Message(channel, payload) => (channel, payload),
+                Outgoing::Kept(kept) => kept.into_plain(),
+                Outgoing::Resume(resume) => {
+                    resume.finish(self, state, Replay::unknown());
+                    continue;
+                }
+            };
+            if let Err(why) = self.try_receive(backplane, channel.as_bytes(), &payload) {
                 tracing::debug!(why, "a message is not delivered");
             }
         }
@@ -191,8 +263,13 @@ impl Shared {
 
     fn try_receive(&self, backplane: &Backplane, channel: &[u8], payload: &[u8]) -> Result<(), String> {
         let say = |error: SendError| error.to_string();
-        let audience = envelope::audience(&backplane.app, channel)?;
         let mut message = envelope::open(payload, usize::MAX)?;
+        if let Some(word) = &message.word {
+            let node = message.node.ok_or("it says \"presence\", but not which \"node\" does")?;
+            self.presence.hear(&node, word, self.now());
+            return Ok(());
+        }
+        let audience = envelope::audience(&backplane.app, channel)?;
         self.check(message.kind, message.data).map_err(say)?;
         match &message.node {
             Some(node) if *node != backplane.node => message.except.clear(),
@@ -201,6 +278,17 @@ impl Shared {
             }
             _ => {}
         }
-        self.deliver(audience, message.kind, message.data, &message.except).map(drop).map_err(say)
+        let (Some(position), Audience::Topic(topic)) = (message.at, audience) else {
+            return self
+                .deliver(audience, message.kind, message.data, &message.except)
+                .map(drop)
+                .map_err(say);
+        };
+        let data = Notice::at(topic, position).seal(message.data);
+        let delivered = self.deliver(audience, message.kind, &data, &message.except);
+        if let Some(late) = backplane.late().get_mut(topic) {
+            late.push((position, message.kind, data));
+        }
+        delivered.map(drop).map_err(say)
     }
 }

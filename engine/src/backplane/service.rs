@@ -67,7 +67,7 @@ impl Service {
 
 async fn serve(shared: &Arc<Shared>, client: &Client, mut stopped: watch::Receiver<bool>) {
     let Some(backplane) = &shared.backplane else { return };
-    let mut topics = Topics::default();
+    let mut topics = Topics::always(&shared.settings.presence);
     let mut failures = Failures::default();
     let mut tries = 0;
     while !*stopped.borrow() {

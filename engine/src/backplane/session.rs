@@ -1,10 +1,12 @@
 //! One session with Redis, from the connection to its loss. All goes over the one connection (RESP3), in its order: who
 //! publishes after a subscription reaches the new member.
 
+use super::history::{self, Resume, Scripts};
 use super::topics::{Changes, Topics};
 use super::{Backplane, MAX_WAITING_BYTES, Mode, Outgoing};
 use crate::envelope::{self, Audience};
 use crate::link::Shared;
+use crate::presence::{To, Word};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, Value,
@@ -54,20 +56,24 @@ pub(super) async fn run(
         session = Session::open(shared, backplane, client, &is_lost, stopped) => session?,
         _ = ended.wait_for(|stopped| *stopped) => return Ok(()),
     };
-    session.subscribe(&["all".into()], |_| Audience::All).await?;
+    session.subscribe(&session.fixed_channels()).await?;
+    session.load_scripts().await?;
     session.follow(topics).await?;
     // Whether it may publish shows now, and not by the first message that is lost.
     session
         .ask(redis::cmd("PUBLISH").arg(format!("wse:{}:probe", backplane.app)).arg(&backplane.node))
         .await?;
     up();
+    shared.presence.up();
     session.is_up = true;
     let mut next_ping = Instant::now() + PING_INTERVAL;
     loop {
         // First what is published, then for whom: so each message comes after the subscriptions before it.
-        session.take_batch();
+        session.take_batch(topics);
         let has_followed = session.follow(topics).await?;
-        if session.publish().await? {
+        let has_published = session.publish().await?;
+        topics.release();
+        if has_published {
             next_ping = Instant::now() + PING_INTERVAL;
             continue;
         }
@@ -75,6 +81,7 @@ pub(super) async fn run(
             continue;
         }
         if *stopped.borrow() {
+            session.say_bye().await?;
             // What was published comes back before the answer to this.
             session.ask(&redis::cmd("PING")).await?;
             return Ok(());
@@ -108,6 +115,9 @@ struct Session<'a> {
     is_up: bool,
     /// The next messages of the hosts.
     batch: Vec<Outgoing>,
+    /// Who waits for an answer.
+    resumes: Vec<Resume>,
+    scripts: Option<Scripts>,
 }
 
 impl Drop for Session<'_> {
@@ -115,8 +125,11 @@ impl Drop for Session<'_> {
     /// there is another: what comes by it then is not for anybody.
     fn drop(&mut self) {
         self.is_lost.store(true, Ordering::Relaxed);
+        self.shared.presence.down();
+        self.backplane.late().clear();
         let mut state = self.backplane.lock();
-        for message in self.batch.drain(..).rev() {
+        let resumes = self.resumes.drain(..).map(Outgoing::Resume);
+        for message in resumes.chain(self.batch.drain(..)).collect::<Vec<_>>().into_iter().rev() {
             state.bytes += message.cost();
             state.waiting.push_front(message);
         }
@@ -146,7 +159,33 @@ impl<'a> Session<'a> {
             });
         let redis = client.get_multiplexed_async_connection_with_config(&config).await?;
         let (is_lost, stopped) = (is_lost.clone(), stopped.clone());
-        Ok(Session { shared, backplane, redis, is_lost, stopped, is_up: false, batch: Vec::new() })
+        let (batch, resumes) = (Vec::new(), Vec::new());
+        let is_up = false;
+        Ok(Session { shared, backplane, redis, is_lost, stopped, is_up, batch, resumes, scripts: None })
+    }
+
+    /// What is heard besides topics.
+    fn fixed_channels(&self) -> Vec<String> {
+        let Backplane { app, node, .. } = self.backplane;
+        let mut channels = vec![envelope::channel(app, Audience::All)];
+        if self.shared.presence.is_on() {
+            channels.extend([None, Some(&**node)].map(|node| envelope::channel_of_nodes(app, node)));
+        }
+        channels
+    }
+
+    async fn load_scripts(&mut self) -> Result<(), Lost> {
+        if self.shared.history.is_on() {
+            let publish = self.load(history::PUBLISH).await?;
+            let read = self.load(history::READ).await?;
+            self.scripts = Some(Scripts { publish, read });
+        }
+        Ok(())
+    }
+
+    async fn load(&self, script: &str) -> Result<String, Lost> {
+        let name = self.ask(redis::cmd("SCRIPT").arg("LOAD").arg(script)).await?;
+        redis::from_redis_value(name).map_err(|error| Lost(error.to_string()))
     }
 
     /// Waits for Redis, but when the server stops not for long, and not at all when hosts have given it up. Whoever rings
@@ -181,59 +220,106 @@ impl<'a> Session<'a> {
         }
         let Changes { subscribe, unsubscribe } = topics.changes();
         let is_news = !subscribe.is_empty() || !unsubscribe.is_empty();
-        self.subscribe(&subscribe, Audience::Topic).await?;
-        for names in unsubscribe.chunks(CHANNELS_PER_COMMAND) {
-            let channels = self.channels(names, Audience::Topic);
+        self.subscribe(&self.channels(&subscribe)).await?;
+        for channels in self.channels(&unsubscribe).chunks(CHANNELS_PER_COMMAND) {
             let mut redis = self.redis.clone();
             self.answer(async move { redis.unsubscribe(channels).await }).await?;
         }
+        self.shared.presence.follow(&subscribe, &unsubscribe);
         Ok(is_news)
     }
 
-    async fn subscribe<'n>(
-        &self,
-        names: &'n [Arc<str>],
-        audience: impl Fn(&'n str) -> Audience<'n>,
-    ) -> Result<(), Lost> {
-        for names in names.chunks(CHANNELS_PER_COMMAND) {
-            let channels = self.channels(names, &audience);
+    async fn subscribe(&self, channels: &[String]) -> Result<(), Lost> {
+        for channels in channels.chunks(CHANNELS_PER_COMMAND) {
             let mut redis = self.redis.clone();
             self.answer(async move { redis.subscribe(channels).await }).await?;
         }
         Ok(())
     }
 
-    fn channels<'n>(&self, names: &'n [Arc<str>], audience: impl Fn(&'n str) -> Audience<'n>) -> Vec<String> {
-        names.iter().map(|name| envelope::channel(&self.backplane.app, audience(name))).collect()
+    fn channels(&self, topics: &[Arc<str>]) -> Vec<String> {
+        topics.iter().map(|name| envelope::channel(&self.backplane.app, Audience::Topic(name))).collect()
     }
 
-    fn take_batch(&mut self) {
+    /// Takes what hosts have left, and has topics followed to which somebody comes back.
+    fn take_batch(&mut self, topics: &mut Topics) {
         let mut state = self.backplane.lock();
         let mut bytes = 0;
         while bytes < BATCH_BYTES
             && let Some(message) = state.waiting.pop_front()
         {
             bytes += message.cost();
+            if let Outgoing::Resume(resume) = &message {
+                topics.hold(&resume.topic);
+            }
             self.batch.push(message);
         }
         state.bytes -= bytes;
     }
 
-    /// False: there was nothing to publish.
+    /// Publishes what there is of messages and of words of this node, and asks for those who come back. False: there was
+    /// nothing.
     async fn publish(&mut self) -> Result<bool, Lost> {
-        if self.batch.is_empty() {
+        let words = self.shared.presence.words(self.shared.now(), BATCH_BYTES);
+        if self.batch.is_empty() && words.is_empty() {
             return Ok(false);
         }
-        let count = self.batch.len();
-        let mut pipeline = Pipeline::with_capacity(count);
+        let mut pipeline = Pipeline::with_capacity(self.batch.len() + words.len());
+        let mut count = 0;
         // From here on nobody knows what becomes of them, so they are not delivered another time.
-        for message in self.batch.drain(..) {
-            pipeline.cmd("PUBLISH").arg(&message.channel).arg(&message.payload).ignore();
+        for what in std::mem::take(&mut self.batch) {
+            match (what, &self.scripts) {
+                (Outgoing::Message(channel, payload), _) => {
+                    pipeline.cmd("PUBLISH").arg(channel).arg(payload).ignore();
+                    count += 1;
+                }
+                (Outgoing::Kept(kept), Some(scripts)) => {
+                    pipeline.add_command(kept.command(scripts)).ignore();
+                    count += 1;
+                }
+                (Outgoing::Resume(resume), Some(scripts)) => {
+                    pipeline.add_command(resume.command(self.backplane, scripts));
+                    self.backplane.late().entry(resume.topic.clone()).or_default();
+                    self.resumes.push(resume);
+                }
+                // The option was looked at before.
+                (Outgoing::Kept(_) | Outgoing::Resume(_), None) => {}
+            }
+        }
+        for (to, word) in words {
+            let app = &self.backplane.app;
+            let channel = match to {
+                To::Nodes => envelope::channel_of_nodes(app, None),
+                To::Node(node) => envelope::channel_of_nodes(app, Some(&node)),
+                To::Topic(topic) => envelope::channel(app, Audience::Topic(&topic)),
+            };
+            pipeline.cmd("PUBLISH").arg(channel).arg(word).ignore();
         }
         let mut redis = self.redis.clone();
-        self.answer(async move { pipeline.exec_async(&mut redis).await }).await?;
-        self.backplane.counts.sent.fetch_add(count as u64, Ordering::Relaxed);
+        let answers: Vec<Value> = self.answer(async move { pipeline.query_async(&mut redis).await }).await?;
+        self.backplane.counts.sent.fetch_add(count, Ordering::Relaxed);
+        self.finish_resumes(answers)?;
         Ok(true)
+    }
+
+    /// Whoever has come back becomes a member. Nothing that Redis says is heard meanwhile.
+    fn finish_resumes(&mut self, answers: Vec<Value>) -> Result<(), Lost> {
+        let late = std::mem::take(&mut *self.backplane.late());
+        for (resume, answer) in self.resumes.drain(..).zip(answers) {
+            let Some(rule) = self.shared.history.rule(&resume.topic) else { continue };
+            let replay = resume.replay(answer, rule, &late).map_err(|error| Lost(error.to_string()))?;
+            resume.finish(self.shared, &mut self.backplane.lock(), replay);
+        }
+        Ok(())
+    }
+
+    async fn say_bye(&self) -> Result<(), Lost> {
+        if !self.shared.presence.is_on() {
+            return Ok(());
+        }
+        let Backplane { app, node, .. } = self.backplane;
+        let channel = envelope::channel_of_nodes(app, None);
+        self.ask(redis::cmd("PUBLISH").arg(channel).arg(Word::Bye.seal(node))).await.map(drop)
     }
 }
 

@@ -37,11 +37,13 @@ pub(super) struct Topics {
     known: HashMap<Arc<str>, Topic>,
     /// Those whose state in Redis may be another than wanted.
     changed: Vec<Arc<str>>,
+    /// Those that are wanted also without members.
+    held: Vec<Arc<str>>,
 }
 
 #[derive(Default)]
 struct Topic {
-    /// How many I/O threads have members of it.
+    /// How many I/O threads have members of it, and how many wait to become such.
     threads: usize,
     is_subscribed: bool,
 }
@@ -54,19 +56,46 @@ pub(super) struct Changes {
 }
 
 impl Topics {
+    /// These are wanted whether they have members or not.
+    pub(super) fn always(names: &[String]) -> Self {
+        let mut topics = Topics::default();
+        names
+            .iter()
+            .filter(|name| !name.is_empty())
+            .for_each(|name| topics.count(name.as_str().into(), true));
+        topics
+    }
+
     /// Takes in what a mailbox tells.
     pub(super) fn learn(&mut self, news: News) {
         for (name, has_members) in news.changed {
-            let topic = self.known.entry(name.clone()).or_default();
-            match has_members {
-                true => topic.threads += 1,
-                false => topic.threads = topic.threads.saturating_sub(1),
-            }
-            if topic.is_subscribed != (topic.threads > 0) {
-                self.changed.push(name);
-            } else if topic.threads == 0 {
-                self.known.remove(&name);
-            }
+            self.count(name, has_members);
+        }
+    }
+
+    /// A topic is wanted for somebody who will be a member.
+    pub(super) fn hold(&mut self, name: &Arc<str>) {
+        self.held.push(name.clone());
+        self.count(name.clone(), true);
+    }
+
+    /// All who were waited for have become members, or have not.
+    pub(super) fn release(&mut self) {
+        for name in std::mem::take(&mut self.held) {
+            self.count(name, false);
+        }
+    }
+
+    fn count(&mut self, name: Arc<str>, is_more: bool) {
+        let topic = self.known.entry(name.clone()).or_default();
+        match is_more {
+            true => topic.threads += 1,
+            false => topic.threads = topic.threads.saturating_sub(1),
+        }
+        if topic.is_subscribed != (topic.threads > 0) {
+            self.changed.push(name);
+        } else if topic.threads == 0 {
+            self.known.remove(&name);
         }
     }
 
@@ -91,8 +120,9 @@ impl Topics {
         changes
     }
 
-    /// Redis knows nothing any more.
+    /// Redis knows nothing any more, and nobody waits for it.
     pub(super) fn forget(&mut self) {
+        self.release();
         self.known.retain(|_, topic| topic.threads > 0);
         self.known.values_mut().for_each(|topic| topic.is_subscribed = false);
         self.changed = self.known.keys().cloned().collect();

@@ -1,6 +1,7 @@
 //! Requests of a forked child and their answers, as bytes. Both sides are the same program, so there are no versions.
 //!
-//! A request is a head of fixed size, then the topic or the reason, the connections left out, and the data.
+//! A request is a head of fixed size, then the topic or the reason, the connections left out, and the data, which for a
+//! subscription is what goes with it.
 
 use crate::error::SendError;
 use crate::event::ConnId;
@@ -12,7 +13,7 @@ pub(crate) enum Request<'a> {
     Send { conn: ConnId, kind: Kind, data: &'a [u8] },
     Broadcast { kind: Kind, data: &'a [u8], except: &'a [ConnId] },
     Publish { kind: Kind, topic: &'a str, data: &'a [u8], except: &'a [ConnId] },
-    Subscribe { conn: ConnId, topic: &'a str },
+    Subscribe { conn: ConnId, topic: &'a str, since: Option<&'a str>, label: Option<&'a str> },
     Unsubscribe { conn: ConnId, topic: &'a str },
     Close { conn: ConnId, code: u16, reason: &'a str },
     IsOpen { conn: ConnId },
@@ -48,6 +49,7 @@ impl<'a> Request<'a> {
     /// The request but for its data, which follows and is not copied here.
     pub(crate) fn encode(&self, into: &mut Vec<u8>) -> &'a [u8] {
         let none = Head::default();
+        let mut texts = Vec::new();
         let (head, text, except, data): (Head, &str, &[ConnId], &'a [u8]) = match *self {
             Request::Send { conn, kind, data } => {
                 let binary = kind == Kind::Binary;
@@ -59,7 +61,8 @@ impl<'a> Request<'a> {
             Request::Publish { kind, topic, data, except } => {
                 (Head { what: PUBLISH, binary: kind == Kind::Binary, ..none }, topic, except, data)
             }
-            Request::Subscribe { conn, topic } => {
+            Request::Subscribe { conn, topic, since, label } => {
+                put_texts([since, label], &mut texts);
                 (Head { what: SUBSCRIBE, conn: conn.as_u64(), ..none }, topic, &[], &[])
             }
             Request::Unsubscribe { conn, topic } => {
@@ -72,13 +75,14 @@ impl<'a> Request<'a> {
         };
         into.extend_from_slice(&[head.what, u8::from(head.binary)]);
         into.extend_from_slice(&head.code.to_le_bytes());
-        for len in [text.len(), except.len(), data.len()] {
+        for len in [text.len(), except.len(), data.len() + texts.len()] {
             // A message of more than 1 GiB is refused before, and so are names and lists of such a size.
             into.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
         }
         into.extend_from_slice(&head.conn.to_le_bytes());
         into.extend_from_slice(text.as_bytes());
         except.iter().for_each(|conn| into.extend_from_slice(&conn.as_u64().to_le_bytes()));
+        into.extend_from_slice(&texts);
         data
     }
 
@@ -95,13 +99,37 @@ impl<'a> Request<'a> {
             SEND => Some(Request::Send { conn, kind, data }),
             BROADCAST => Some(Request::Broadcast { kind, data, except }),
             PUBLISH => Some(Request::Publish { kind, topic: text, data, except }),
-            SUBSCRIBE => Some(Request::Subscribe { conn, topic: text }),
+            SUBSCRIBE => {
+                let [since, label] = texts(data)?;
+                Some(Request::Subscribe { conn, topic: text, since, label })
+            }
             UNSUBSCRIBE => Some(Request::Unsubscribe { conn, topic: text }),
             CLOSE => Some(Request::Close { conn, code: head.code, reason: text }),
             IS_OPEN => Some(Request::IsOpen { conn }),
             _ => None,
         }
     }
+}
+
+/// Texts that need not be there, each after its length plus one.
+fn put_texts(texts: [Option<&str>; 2], into: &mut Vec<u8>) {
+    for text in texts {
+        let len = text.map_or(0, |text| text.len() + 1);
+        into.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+        into.extend_from_slice(text.unwrap_or_default().as_bytes());
+    }
+}
+
+fn texts(mut data: &[u8]) -> Option<[Option<&str>; 2]> {
+    let mut texts = [None; 2];
+    for text in &mut texts {
+        let (len, rest) = data.split_first_chunk()?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let (bytes, rest) = rest.split_at_checked(len.saturating_sub(1))?;
+        *text = if len == 0 { None } else { Some(std::str::from_utf8(bytes).ok()?) };
+        data = rest;
+    }
+    data.is_empty().then_some(texts)
 }
 
 impl Head {
@@ -168,7 +196,7 @@ mod tests {
         #[test]
         fn requests_arrive_as_they_were_sent(
             id in 1u64.., ids in proptest::collection::vec(any::<u64>(), 0..5), code: u16,
-            reason in ".{0,40}", data in proptest::collection::vec(any::<u8>(), 0..100), binary: bool,
+            reason in ".{0,40}", label in proptest::option::of(".{0,9}"), data in proptest::collection::vec(any::<u8>(), 0..100), binary: bool,
         ) {
             let conn = ConnId::from_u64(id);
             let except: Vec<ConnId> = ids.into_iter().map(ConnId::from_u64).collect();
@@ -176,7 +204,9 @@ mod tests {
             there_and_back(Request::Send { conn, kind, data: &data });
             there_and_back(Request::Broadcast { kind, data: &data, except: &except });
             there_and_back(Request::Publish { kind, topic: &reason, data: &data, except: &except });
-            there_and_back(Request::Subscribe { conn, topic: &reason });
+            let label = label.as_deref();
+            there_and_back(Request::Subscribe { conn, topic: &reason, since: Some(&reason), label });
+            there_and_back(Request::Subscribe { conn, topic: &reason, since: label, label: None });
             there_and_back(Request::Unsubscribe { conn, topic: &reason });
             there_and_back(Request::Close { conn, code, reason: &reason });
             there_and_back(Request::IsOpen { conn });

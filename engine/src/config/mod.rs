@@ -9,6 +9,7 @@ mod values;
 pub(crate) use listen::{Listen, Place, UnixPlace};
 
 use crate::error::Error;
+use crate::history::Rule;
 use crate::peer::{Networks, ProxyHeader};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -121,6 +122,10 @@ pub(crate) struct Settings {
     pub(crate) app: String,
     /// The address of Redis.
     pub(crate) backplane: Option<Secret>,
+    pub(crate) history: Vec<Rule>,
+    pub(crate) history_bytes: usize,
+    /// What the names of topics with presence begin with.
+    pub(crate) presence: Vec<String>,
     pub(crate) push_listen: Vec<Listen>,
     pub(crate) push_password: Option<Secret>,
     pub(crate) drain: Duration,
@@ -205,6 +210,9 @@ impl Settings {
             static_root: None,
             app: String::new(),
             backplane: None,
+            history: Vec::new(),
+            history_bytes: 0,
+            presence: Vec::new(),
             push_listen: Vec::new(),
             push_password: None,
             drain: Duration::ZERO,
@@ -291,6 +299,20 @@ mod tests {
         let mut config = Config::new();
         config.set("listen", "0:9").unwrap();
         assert_eq!(config.settings.listen[0].to_string(), "0.0.0.0:9");
+    }
+
+    #[test]
+    fn history_is_kept_by_prefix() {
+        let mut config = Config::new();
+        config.set("history", "chat:=50/86_400, a=b=1/1, =10000/60").unwrap();
+        let rules: Vec<_> =
+            config.settings.history.iter().map(|rule| (&*rule.prefix, rule.messages)).collect();
+        assert_eq!(rules, [("chat:", 50), ("a=b", 1), ("", 10_000)]);
+        for bad in
+            ["", "chat", "chat=50", "chat=0/1", "chat=1/0", "chat=10001/1", "chat=1/1,chat=2/2", "a=1/1,"]
+        {
+            assert!(config.set("history", bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

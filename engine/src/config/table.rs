@@ -1,7 +1,7 @@
 //! The table: every option with its default, what is allowed, what it does, and how its text becomes a setting.
 
 use super::values::{
-    file, is_token, items, listen_places, millis, name, number, on_or_off, push_places, redis,
+    file, history, is_token, items, listen_places, millis, name, number, on_or_off, push_places, redis,
 };
 use super::{Compression, OptionInfo, Secret, SlowConsumer, Value};
 use crate::peer::{Networks, ProxyHeader};
@@ -376,6 +376,40 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         doc: "The Redis by which nodes are one: what is broadcast or published on one reaches the connections of all that have \
               the same app.",
         apply: |s, v| Some(s.backplane = redis(v)?),
+    },
+    OptionInfo {
+        name: "history",
+        value: Value::List,
+        allowed: "PREFIX=MESSAGES/SECONDS with 1 to 10,000 messages and 1 to 2,592,000 seconds, or several separated by \
+                  commas with different prefixes; or none",
+        default: "none",
+        doc: "What is kept of topics whose names begin so, for clients that come back: at most so many messages, for at most \
+              so long. The longest prefix counts, an empty one is all topics. Their messages tell clients their position.",
+        apply: |s, v| Some(s.history = history(v)?),
+    },
+    OptionInfo {
+        name: "history_bytes",
+        value: Value::Number,
+        allowed: "a whole number of bytes from 65,536 to 1,099,511,627,776",
+        default: "67108864",
+        doc: "What the history of all topics may take; beyond it the oldest messages are forgotten. With a backplane the history \
+              is in Redis, and this does not count.",
+        apply: |s, v| Some(s.history_bytes = number(v, 1 << 16, 1 << 40)?),
+    },
+    OptionInfo {
+        name: "presence",
+        value: Value::List,
+        allowed: "prefixes separated by commas, any, or none",
+        default: "none",
+        doc: "Topics whose names begin so tell their members who is there: those who have subscribed with a label, on all nodes.",
+        apply: |s, v| {
+            s.presence = match v {
+                "none" => Vec::new(),
+                "any" => vec![String::new()],
+                list => items(list)?.map(str::to_owned).collect(),
+            };
+            Some(())
+        },
     },
     OptionInfo {
         name: "push_listen",

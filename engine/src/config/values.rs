@@ -2,9 +2,14 @@
 
 use super::Secret;
 use super::listen::Listen;
+use crate::history::Rule;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// What a topic may keep: as many messages as a client can be sent at once, and for a month.
+const MAX_KEPT_MESSAGES: usize = 10_000;
+const MAX_KEPT_SECONDS: usize = 30 * 86_400;
 
 /// A whole number in decimal; underscores may group its digits.
 pub(super) fn number(text: &str, min: usize, max: usize) -> Option<usize> {
@@ -31,6 +36,23 @@ pub(super) fn listen_places(list: &str) -> Option<Vec<Listen>> {
 /// The same for those who push, or none.
 pub(super) fn push_places(list: &str) -> Option<Vec<Listen>> {
     if list == "none" { Some(Vec::new()) } else { distinct(list, Listen::parse_push) }
+}
+
+/// What is kept of which topics, or none: `PREFIX=MESSAGES/SECONDS`, each prefix once. It may hold an equals sign.
+pub(super) fn history(list: &str) -> Option<Vec<Rule>> {
+    let rule = |item: &str| {
+        let (prefix, kept) = item.rsplit_once('=')?;
+        let (messages, seconds) = kept.split_once('/')?;
+        Some(Rule {
+            prefix: prefix.to_owned(),
+            messages: number(messages, 1, MAX_KEPT_MESSAGES)?,
+            age: Duration::from_secs(number(seconds, 1, MAX_KEPT_SECONDS)? as u64),
+        })
+    };
+    let rules: Vec<Rule> =
+        if list == "none" { Vec::new() } else { items(list)?.map(rule).collect::<Option<_>>()? };
+    let distinct: HashSet<&str> = rules.iter().map(|rule| rule.prefix.as_str()).collect();
+    (distinct.len() == rules.len()).then_some(rules)
 }
 
 /// The address of a Redis, or none.

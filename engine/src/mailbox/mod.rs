@@ -19,11 +19,12 @@ pub(crate) use slot::Waiting;
 use crate::accept::Accepted;
 use crate::error::{DecisionPart, SendError};
 use crate::event::ConnId;
+use crate::presence::Gone;
 use crate::undecided::{Decision, decision};
 use slot::Slot;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 use topics::Topics;
@@ -69,6 +70,15 @@ struct Inner {
     waiting: usize,
 }
 
+/// What can still be queued for a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) bytes: usize,
+    pub(crate) messages: usize,
+    /// Binary messages have no form in its protocol.
+    pub(crate) text_only: bool,
+}
+
 /// How many connections a message is for, and how many of them have text only.
 #[derive(Clone, Copy, Default)]
 struct Reach {
@@ -100,9 +110,10 @@ fn distinct(mut conns: Vec<ConnId>) -> Vec<ConnId> {
 }
 
 impl Mailbox {
-    /// `has_news`: somebody will ask which topics have come and gone.
-    pub(crate) fn new(caps: QueueCaps, has_news: bool) -> Self {
-        let inner = Inner { batch: 1, topics: Topics::new(has_news), ..Inner::default() };
+    /// `has_news`: somebody will ask which topics have come and gone. `gone`: who is told of labelled connections that are
+    /// open no more.
+    pub(crate) fn new(caps: QueueCaps, has_news: bool, gone: Option<Arc<Gone>>) -> Self {
+        let inner = Inner { batch: 1, topics: Topics::new(has_news, gone), ..Inner::default() };
         Mailbox {
             inner: Mutex::new(inner),
             taken: Condvar::new(),
@@ -431,7 +442,7 @@ mod tests {
     use wsengine_proto::Kind;
 
     fn mailbox(bytes: usize, messages: usize) -> (Mailbox, ConnId) {
-        let mailbox = Mailbox::new(QueueCaps { bytes, messages }, false);
+        let mailbox = Mailbox::new(QueueCaps { bytes, messages }, false, None);
         let conn = ConnId::new(0, 0, 1);
         mailbox.opened(conn, false, &mut Commands::default());
         (mailbox, conn)

@@ -4,12 +4,16 @@
 //! To the I/O thread a topic is a number. The thread has the members of each (`crate::topics`) and follows
 //! what is done here by the commands, in their order.
 
-use super::{Frame, Inner, Mailbox, Reach, Target, What};
+use super::{Frame, Inner, Mailbox, Reach, Room, Target, Waiting, What};
 use crate::backplane::News;
+use crate::buffers::Buffers;
 use crate::error::SendError;
 use crate::event::ConnId;
-use std::collections::HashMap;
+use crate::presence::Gone;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use wsengine_proto::Kind;
 
 /// Changes of topics alone wake the I/O thread when so much lies in its mailbox: each would cost a system
 /// call.
@@ -28,6 +32,9 @@ pub(super) struct Topics {
     subscriptions: usize,
     /// Which have come and gone, if somebody asks for it.
     news: Option<News>,
+    /// Connections of which somebody wants to know when they are open no more, and where that is said.
+    labelled: HashSet<ConnId>,
+    gone: Option<Arc<Gone>>,
 }
 
 struct Topic {
@@ -41,6 +48,55 @@ impl Mailbox {
     pub(crate) fn subscribe(&self, conn: ConnId, name: &str) -> Result<bool, SendError> {
         let change = |topics: &mut Topics, text_only| topics.subscribe(conn, text_only, name);
         self.change(conn, What::Subscribe(conn), change)
+    }
+
+    /// The same for one that first gets what `first` makes of the room there is for it; more than that is for the caller to
+    /// answer for. `first` is not asked for one that was a member before. `is_labelled`: its end is of interest.
+    pub(crate) fn subscribe_after<'a>(
+        &self,
+        conn: ConnId,
+        name: &str,
+        is_labelled: bool,
+        buffers: &Buffers,
+        first: impl FnOnce(Room) -> Vec<(Kind, Cow<'a, [u8]>)>,
+    ) -> Result<bool, SendError> {
+        let mut guard = self.lock_with_room();
+        let inner = &mut *guard;
+        if inner.stopping {
+            return Err(SendError::Stopped);
+        }
+        let slot = inner.slots.get_mut(conn.slot() as usize).filter(|slot| slot.has(conn));
+        let Some(slot) = slot else { return Err(SendError::Gone) };
+        if is_labelled {
+            inner.topics.labelled.insert(conn);
+        }
+        let Some(topic) = inner.topics.subscribe(conn, slot.text_only, name) else { return Ok(false) };
+        let waiting = slot.waiting(inner.done);
+        let room = Room {
+            bytes: self.caps.bytes.saturating_sub(waiting.bytes),
+            messages: self.caps.messages.saturating_sub(waiting.messages),
+            text_only: slot.text_only,
+        };
+        for (kind, data) in first(room) {
+            let frame = Frame::new(kind, &data, buffers);
+            slot.note(inner.batch, Waiting { bytes: frame.wire_len(), messages: 1 });
+            inner.commands.push_frame(Target::One(conn), &frame, 1);
+        }
+        inner.commands.push_change(topic, What::Subscribe(conn));
+        drop(guard);
+        self.wake();
+        Ok(true)
+    }
+
+    pub(crate) fn is_member(&self, conn: ConnId, name: &str) -> Result<bool, SendError> {
+        let inner = self.lock();
+        if inner.stopping {
+            return Err(SendError::Stopped);
+        }
+        if !inner.is_open(conn) {
+            return Err(SendError::Gone);
+        }
+        Ok(inner.topics.find(name).is_some_and(|(topic, _)| inner.topics.is_member(conn, topic)))
     }
 
     /// Ends a membership. False: there was none.
@@ -124,12 +180,17 @@ impl Inner {
         for topic in self.topics.of.remove(&conn).unwrap_or_default() {
             self.topics.leave(topic, text_only);
         }
+        if self.topics.labelled.remove(&conn)
+            && let Some(gone) = &self.topics.gone
+        {
+            gone.note(conn);
+        }
     }
 }
 
 impl Topics {
-    pub(super) fn new(has_news: bool) -> Self {
-        Topics { news: has_news.then(News::default), ..Topics::default() }
+    pub(super) fn new(has_news: bool, gone: Option<Arc<Gone>>) -> Self {
+        Topics { news: has_news.then(News::default), gone, ..Topics::default() }
     }
 
     /// The number of a topic that has members, and who they are.

@@ -328,8 +328,11 @@ impl Client<'_> {
 /// Carries a push out, and says how many connections it reaches; or what is wrong with it, in words.
 fn publish(shared: &Shared, channel: &[u8], payload: &[u8]) -> Result<usize, String> {
     let audience = envelope::audience(&shared.settings.app, channel)?;
-    let Message { kind, data, mut except, node } = envelope::open(payload, MAX_HEAD_BYTES)?;
-    if !node.is_none_or(|node| shared.is_node(&node)) {
+    let Message { kind, data, mut except, node, at, word } = envelope::open(payload, MAX_HEAD_BYTES)?;
+    if at.is_some() || word.is_some() {
+        return Err("\"at\" and \"presence\" in an envelope are for nodes alone".into());
+    }
+    if node.is_some_and(|node| node != shared.node) {
         except.clear();
     }
     let done = shared.check(kind, data).and_then(|()| match audience {

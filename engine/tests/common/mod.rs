@@ -56,6 +56,14 @@ pub fn receive(client: &mut Client) -> Message {
     }
 }
 
+/// The next message as an envelope: its line of JSON, and what follows.
+pub fn receive_envelope(client: &mut Client) -> (serde_json::Value, Vec<u8>) {
+    let data = receive(client).into_data();
+    let envelope = data.strip_prefix(b"\x01").unwrap_or_else(|| panic!("no envelope: {data:?}"));
+    let end = envelope.iter().position(|byte| *byte == b'\n').unwrap();
+    (serde_json::from_slice(&envelope[..end]).unwrap(), envelope[end + 1..].to_vec())
+}
+
 /// The code and reason of the close frame that comes next, after any messages.
 pub fn receive_close(client: &mut Client) -> (u16, String) {
     loop {
@@ -308,7 +316,7 @@ impl Drop for Host {
 }
 
 /// Waits for something that no event tells of.
-pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(begin.elapsed() < PATIENCE, "{what}");

@@ -163,6 +163,19 @@ final class ServerTest extends LibTestCase
         self::assertSame(0, $server->publish('price:gold', '2002'));
     }
 
+    public function testTopicsRememberAndShowWhoIsThere(): void
+    {
+        $server = $this->listen(['history' => 'room:=10/60', 'presence' => 'room:']);
+        $client = $this->connect();
+        [$connection] = array_values($server->connections());
+        $server->publish('room:1', 'missed');
+        self::assertTrue($connection->subscribe('room:1', '', 'Ann'));
+        self::assertSame(['Ann'], array_values($server->presence('room:1')));
+        self::assertStringContainsString('"replay":1', $client->expect());
+        self::assertStringEndsWith("\nmissed", $client->expect());
+        self::assertStringContainsString('"label":"Ann"', $client->expect());
+    }
+
     public function testAStreamThatWasClosedIsMadeAnew(): void
     {
         $server = $this->listen();

@@ -42,7 +42,7 @@ ArgumentCountError: ws_send() expects at most 3 arguments, 4 given
 Error: Unknown named parameter $text
 ArgumentCountError: ws_publish() expects at least 2 arguments, 1 given
 ArgumentCountError: ws_publish() expects at most 4 arguments, 5 given
-ArgumentCountError: ws_subscribe() expects exactly 2 arguments, 1 given
+ArgumentCountError: ws_subscribe() expects at least 2 arguments, 1 given
 ArgumentCountError: ws_unsubscribe() expects exactly 2 arguments, 3 given
 ArgumentCountError: ws_connections() expects exactly 0 arguments, 1 given
 ArgumentCountError: ws_is_open() expects exactly 1 argument, 0 given

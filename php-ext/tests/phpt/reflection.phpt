@@ -18,9 +18,10 @@ ws_poll_event(float $timeout = -1.0): ?WsEngine\Event
 ws_poll_events(int $max = 256, float $timeout = -1.0): array
 ws_send(int $conn, string $data, bool $binary = false): bool
 ws_broadcast(string $data, bool $binary = false, array $except = []): int
-ws_subscribe(int $conn, string $topic): bool
+ws_subscribe(int $conn, string $topic, ?string $since = NULL, ?string $label = NULL): bool
 ws_unsubscribe(int $conn, string $topic): bool
 ws_publish(string $topic, string $data, bool $binary = false, array $except = []): int
+ws_presence(string $topic): array
 ws_accept(int $conn, ?string $subprotocol = NULL, array $headers = []): bool
 ws_reject(int $conn, int $status = 403, string $body = '', array $headers = []): bool
 ws_close(int $conn, int $code = 1000, string $reason = ''): bool

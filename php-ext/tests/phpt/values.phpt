@@ -10,7 +10,7 @@ function attempt(callable $call): void
         echo get_class($e), ': ', $e->getMessage(), "\n";
     }
 }
-ws_server_start(['listen' => '127.0.0.1:0', 'send_queue_bytes' => 1000]);
+ws_server_start(['listen' => '127.0.0.1:0', 'send_queue_bytes' => 1000, 'presence' => 'room:']);
 attempt(fn () => ws_send(1, "\xFF"));
 attempt(fn () => ws_broadcast("\xC3\x28"));
 attempt(fn () => ws_send(1, str_repeat('x', 1001)));
@@ -27,6 +27,14 @@ attempt(fn () => ws_publish('a', str_repeat('x', 1001), true));
 attempt(fn () => ws_publish('a', 'x', except: [1, [2]]));
 attempt(fn () => ws_publish(str_repeat('x', 256), "\xFF", true));
 attempt(fn () => ws_subscribe(1, "anything: \0/#+*ä"));
+attempt(fn () => ws_subscribe(1, 'a', ''));
+attempt(fn () => ws_subscribe(1, 'a', null, 'Ann'));
+attempt(fn () => ws_subscribe(1, 'room:1', null, str_repeat('x', 1025)));
+attempt(fn () => ws_subscribe(1, 'room:1', label: "\xFF"));
+attempt(fn () => ws_subscribe(1, 'room:1', label: 'Ann'));
+attempt(fn () => ws_presence('a'));
+attempt(fn () => ws_presence(''));
+attempt(fn () => ws_presence('room:1'));
 attempt(fn () => ws_poll_events(0));
 attempt(fn () => ws_poll_events(-1));
 attempt(fn () => ws_poll_event(NAN));
@@ -61,6 +69,14 @@ ValueError: ws_publish(): Argument #2 ($data) must be at most 1000 bytes long, w
 TypeError: ws_publish(): Argument #4 ($except) must be a list of connection ids (int), array given at key 1
 0
 false
+ValueError: ws_subscribe(): Argument #3 ($since) must be null: the option "history" does not name this topic or what its name begins with
+ValueError: ws_subscribe(): Argument #2 ($topic) must be one that the option "presence" names, or what its name begins with
+ValueError: ws_subscribe(): Argument #4 ($label) must be at most 1024 bytes long, 1025 given
+ValueError: ws_subscribe(): Argument #4 ($label) must be valid UTF-8
+false
+ValueError: ws_presence(): Argument #1 ($topic) must be one that the option "presence" names, or what its name begins with
+ValueError: ws_presence(): Argument #1 ($topic) must be 1 to 256 bytes long, 0 given
+[]
 ValueError: ws_poll_events(): Argument #1 ($max) must be at least 1, 0 given
 ValueError: ws_poll_events(): Argument #1 ($max) must be at least 1, -1 given
 ValueError: ws_poll_event(): Argument #1 ($timeout) must be a number of seconds, NAN given

@@ -86,6 +86,25 @@ final class ForkTest extends ServerTestCase
         self::assertSame(['both', 'second', "\xFF"], [$two->expect(), $two->expect(), $two->expect(Client::BINARY)]);
     }
 
+    public function testAChildSubscribesWithHistoryAndALabel(): void
+    {
+        $this->start(['history' => 'room:=10/60', 'presence' => 'room:']);
+        [$client, $conn] = $this->connect();
+        ws_publish('room:1', 'missed');
+        self::assertSame('true', $this->fork(fn () => var_export(ws_subscribe($conn, 'room:1', '', 'Ann'), true)));
+        self::assertStringContainsString('"replay":1', $client->expect());
+        self::assertStringEndsWith("\nmissed", $client->expect());
+        self::assertStringContainsString('"present":[{', $client->expect());
+        self::assertSame(['Ann'], array_values(ws_presence('room:1')));
+        self::assertStringContainsString('a forked child cannot ask this', $this->fork(function () {
+            try {
+                return json_encode(ws_presence('room:1'));
+            } catch (\WsEngine\Exception $e) {
+                return $e->getMessage();
+            }
+        }));
+    }
+
     public function testAChildIsToldItsMistakesAsItsParentIs(): void
     {
         $this->start(['send_queue_bytes' => 1000]);

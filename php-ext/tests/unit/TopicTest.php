@@ -55,6 +55,55 @@ final class TopicTest extends ServerTestCase
         self::assertSame(['from the first', 'end'], [$second->expect(), $second->expect()]);
     }
 
+    public function testWhoComesBackGetsWhatWasMissed(): void
+    {
+        $this->start(['history' => 'room:=10/60']);
+        [$first, $conn] = $this->connect();
+        self::assertTrue(ws_subscribe($conn, 'room:1', ''));
+        self::assertSame([['topic' => 'room:1', 'gap' => false, 'replay' => 0], ''], self::opened($first->expect()));
+        self::assertSame(1, ws_publish('room:1', 'one'));
+        ws_publish('room:1', 'two');
+        [$head, $message] = self::opened($first->expect());
+        self::assertSame('one', $message);
+        [$second, $conn] = $this->connect();
+        self::assertTrue(ws_subscribe($conn, 'room:1', since: $head['at']));
+        self::assertSame(['topic' => 'room:1', 'at' => $head['at'], 'gap' => false, 'replay' => 1], self::opened($second->expect())[0]);
+        self::assertSame('two', self::opened($second->expect())[1]);
+        self::assertTrue(ws_subscribe($conn, 'room:2', "\xFF"));
+        self::assertTrue(self::opened($second->expect())[0]['gap']);
+        self::assertGreaterThan(100, ws_stats()['history_bytes']);
+    }
+
+    public function testMembersHearWhoIsThere(): void
+    {
+        $this->start(['presence' => 'room:']);
+        [$first, $conn] = $this->connect();
+        self::assertTrue(ws_subscribe($conn, 'room:1', label: 'Ann'));
+        $people = self::opened($first->expect())[0]['present'];
+        self::assertSame([$people[0]['id'] => 'Ann'], ws_presence('room:1'));
+        [$second, $conn] = $this->connect();
+        self::assertTrue(ws_subscribe($conn, 'room:1', null, ''));
+        self::assertSame($people, self::opened($second->expect())[0]['present']);
+        self::assertTrue(ws_subscribe($conn, 'room:1', null, 'Bob'));
+        self::assertCount(2, self::opened($second->expect())[0]['present']);
+        // Those who came at about the same time are told of together, or one after the other.
+        do {
+            $joined = array_column(self::opened($first->expect())[0]['joined'], 'label');
+        } while (!in_array('Bob', $joined, true));
+        $second->close();
+        $this->next(Event::CLOSE);
+        self::assertSame(['Ann'], array_values(ws_presence('room:1')));
+        self::assertSame('Bob', self::opened($first->expect())[0]['left'][0]['label']);
+    }
+
+    /** @return array{array<string, mixed>, string} the line of JSON of an envelope, and what follows */
+    private static function opened(string $envelope): array
+    {
+        self::assertStringStartsWith("\x01", $envelope);
+        [$head, $message] = explode("\n", substr($envelope, 1), 2);
+        return [json_decode($head, true, flags: JSON_THROW_ON_ERROR), $message];
+    }
+
     public function testMessagesKeepTheirOrder(): void
     {
         $this->start();

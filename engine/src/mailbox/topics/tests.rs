@@ -12,7 +12,7 @@ use std::time::Duration;
 use wsengine_proto::Kind;
 
 fn mailbox() -> Mailbox {
-    Mailbox::new(QueueCaps { bytes: 1_000, messages: 100 }, false)
+    Mailbox::new(QueueCaps { bytes: 1_000, messages: 100 }, false, None)
 }
 
 fn publish(mailbox: &Mailbox, name: &str, except: &[ConnId]) -> Result<usize, SendError> {

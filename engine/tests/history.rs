@@ -1,0 +1,337 @@
+//! The option `history`: who comes back gets what was missed, on one node and on several.
+
+mod common;
+
+use common::redis::Redis;
+use common::{Client, Seen, connect, eventually, poll, receive, receive_envelope, start};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio_tungstenite::tungstenite::Message;
+use wsengine::{ConnId, Kind, SendError, Server};
+
+const HISTORY: (&str, &str) = ("history", "room:=5/60");
+
+fn open(server: &Server) -> (Client, ConnId) {
+    let client = connect(server);
+    loop {
+        match poll(server) {
+            Seen::Open { conn, .. } => return (client, conn),
+            // Of one that came before.
+            Seen::Close { .. } => {}
+            other => panic!("{other:?} instead of open"),
+        }
+    }
+}
+
+fn publish(server: &Server, topic: &str, text: &str) {
+    server.publish(Kind::Text, topic, text.as_bytes(), &[]).unwrap();
+}
+
+/// How things stand: the position, whether there is a gap, and how many messages follow.
+#[derive(Debug, PartialEq)]
+struct Resumed {
+    at: Option<String>,
+    gap: bool,
+    replay: u64,
+}
+
+fn resumed(client: &mut Client) -> Resumed {
+    let (head, message) = receive_envelope(client);
+    assert_eq!((&head["topic"], &message[..]), (&json!("room:a"), &b""[..]), "{head}");
+    Resumed {
+        at: head["at"].as_str().map(str::to_owned),
+        gap: head["gap"].as_bool().unwrap(),
+        replay: head["replay"].as_u64().unwrap(),
+    }
+}
+
+/// A message and its position.
+fn message(client: &mut Client) -> (String, String) {
+    let (head, message) = receive_envelope(client);
+    assert_eq!(head["topic"], "room:a");
+    (head["at"].as_str().unwrap().to_owned(), String::from_utf8(message).unwrap())
+}
+
+fn messages(client: &mut Client, count: u64) -> Vec<String> {
+    (0..count).map(|_| message(client).1).collect()
+}
+
+/// All of what somebody gets that comes back.
+fn come_back(server: &Server, since: &str) -> (Client, Resumed, Vec<String>) {
+    let (mut client, conn) = open(server);
+    server.subscribe_with(conn, "room:a", Some(since), None).unwrap();
+    let resumed = resumed(&mut client);
+    let messages = messages(&mut client, resumed.replay);
+    (client, resumed, messages)
+}
+
+/// What holds on one node, and on each of several.
+fn who_comes_back_gets_what_was_missed(here: &Server, there: &Server) {
+    // Whoever is there hears the position of each message.
+    let (mut member, first, old) = come_back(here, "");
+    assert_eq!((first, old.len()), (Resumed { at: None, gap: false, replay: 0 }, 0));
+    let mut positions = Vec::new();
+    for text in ["0", "1", "2"] {
+        publish(there, "room:a", text);
+        let (at, message) = message(&mut member);
+        assert_eq!(message, text);
+        positions.push(at);
+    }
+    let (epoch, offset) = positions[2].split_once(':').unwrap();
+    assert_eq!((epoch.len(), offset), (16, "3"));
+
+    for server in [here, there] {
+        let (_, resumed, texts) = come_back(server, &positions[0]);
+        assert_eq!(resumed, Resumed { at: Some(positions[0].clone()), gap: false, replay: 2 });
+        assert_eq!(texts, ["1", "2"]);
+        let (_, resumed, texts) = come_back(server, &positions[2]);
+        assert_eq!((resumed.at.as_deref(), resumed.gap), (Some(&*positions[2]), false));
+        assert_eq!(texts, [""; 0]);
+        let (_, resumed, texts) = come_back(server, "");
+        assert_eq!((resumed.gap, texts.join("")), (false, "012".into()));
+        for nonsense in ["0", "x:y", &format!("{epoch}:17"), "00000000000000aa:1", "\u{1F41D}"] {
+            let (_, resumed, texts) = come_back(server, nonsense);
+            assert_eq!((resumed.gap, texts.join("")), (true, "012".into()), "{nonsense}");
+        }
+    }
+
+    // Five are kept.
+    for text in ["3", "4", "5", "6"] {
+        publish(here, "room:a", text);
+    }
+    assert_eq!(messages(&mut member, 4), ["3", "4", "5", "6"]);
+    let (mut late, resumed, texts) = come_back(there, &positions[0]);
+    assert_eq!((resumed.gap, texts.join("")), (true, "23456".into()));
+    let (_, resumed, texts) = come_back(there, &positions[1]);
+    assert_eq!((resumed.gap, texts.join("")), (false, "23456".into()));
+
+    // Who has come back is a member like others.
+    there.publish(Kind::Binary, "room:a", b"\xff", &[]).unwrap();
+    for client in [&mut member, &mut late] {
+        let Message::Binary(data) = receive(client) else { panic!("no binary message") };
+        assert!(data.starts_with(b"\x01{\"topic\":\"room:a\",\"at\":\"") && data.ends_with(b":8\"}\n\xff"));
+    }
+}
+
+#[test]
+fn on_one_node() {
+    let server = start(&[HISTORY]);
+    who_comes_back_gets_what_was_missed(&server, &server);
+    assert!((500..2_000).contains(&server.stats().history_bytes), "{:?}", server.stats());
+}
+
+fn node(redis: &Redis, options: &[(&str, &str)]) -> Server {
+    let url = redis.url();
+    let node = start(&[&[("backplane", url.as_str()), HISTORY], options].concat());
+    assert_eq!(poll(&node), Seen::Backplane { up: true, gap: false, reason: String::new() });
+    node
+}
+
+#[test]
+fn on_several_nodes() {
+    let redis = Redis::start("history", &[]);
+    who_comes_back_gets_what_was_missed(&node(&redis, &[]), &node(&redis, &[("io_threads", "2")]));
+}
+
+#[test]
+fn only_what_the_option_names_is_kept_and_told_of() {
+    let server = start(&[("history", "room:=5/60,=1/60")]);
+    let (mut client, conn) = open(&server);
+    server.subscribe_with(conn, "other", Some(""), None).unwrap();
+    assert_eq!(receive_envelope(&mut client).0["replay"], 0);
+    publish(&server, "other", "1");
+    publish(&server, "other", "2");
+    let (mut late, conn) = open(&server);
+    server.subscribe_with(conn, "other", Some(""), None).unwrap();
+    assert_eq!(receive_envelope(&mut late).0["replay"], 1);
+    assert_eq!(receive_envelope(&mut late).1, b"2");
+
+    let server = start(&[HISTORY]);
+    let (mut client, conn) = open(&server);
+    assert_eq!(server.subscribe_with(conn, "roo", Some(""), None), Err(SendError::NoHistory));
+    server.subscribe(conn, "roo").unwrap();
+    publish(&server, "roo", "as it is");
+    assert_eq!(receive(&mut client), Message::text("as it is"));
+    assert_eq!(server.stats().history_bytes, 0);
+}
+
+#[test]
+fn a_member_misses_nothing_so_nothing_comes_again() {
+    let server = start(&[HISTORY]);
+    let (mut client, conn) = open(&server);
+    server.subscribe(conn, "room:a").unwrap();
+    publish(&server, "room:a", "1");
+    assert_eq!(server.subscribe_with(conn, "room:a", Some(""), None), Ok(false));
+    publish(&server, "room:a", "2");
+    assert_eq!(messages(&mut client, 2), ["1", "2"]);
+}
+
+#[test]
+fn what_does_not_fit_into_the_queue_is_a_gap() {
+    let server = start(&[("history", "room:=1000/60"), ("send_queue_bytes", "10000")]);
+    for _ in 0..30 {
+        publish(&server, "room:a", &"x".repeat(950));
+    }
+    let (_client, resumed, texts) = come_back(&server, "");
+    assert!(resumed.gap);
+    assert!((8..=10).contains(&texts.len()), "{}", texts.len());
+    let (_, at) = resumed.at.as_ref().unwrap().split_once(':').unwrap();
+    assert_eq!(at.parse::<usize>().unwrap() + texts.len(), 30);
+}
+
+#[test]
+fn nobody_comes_back_who_is_gone() {
+    let server = start(&[HISTORY]);
+    let nobody = ConnId::from_u64(1 << 40);
+    assert_eq!(server.subscribe_with(nobody, "room:a", Some(""), None), Err(SendError::Gone));
+}
+
+/// Each message comes once, in its order, whether it was there before or came while somebody was coming back.
+fn nothing_is_missed_or_doubled(server: &Server, publishers: &[&Server]) {
+    const EACH: usize = 1_000;
+    const COMERS: usize = 40;
+    // They stay to the end: who has left would be an event among the others.
+    let comers: Vec<(Client, Vec<String>)> = std::thread::scope(|scope| {
+        for (number, publisher) in publishers.iter().enumerate() {
+            scope.spawn(move || {
+                for i in 0..EACH {
+                    publish(publisher, "room:a", &format!("{number} {i:04}"));
+                    if i % 50 == 0 {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                }
+                publish(publisher, "room:a", "end");
+            });
+        }
+        let comers: Vec<_> = (0..COMERS)
+            .map(|_| {
+                let (mut client, conn) = open(server);
+                server.subscribe_with(conn, "room:a", Some(""), None).unwrap();
+                let ends = publishers.len();
+                scope.spawn(move || {
+                    let replay = resumed(&mut client).replay as usize;
+                    let mut all = Vec::new();
+                    while all.iter().filter(|(_, text)| text == "end").count() < ends {
+                        all.push(message(&mut client));
+                    }
+                    assert!(replay <= all.len());
+                    let offset = |at: &str| at.split_once(':').unwrap().1.parse::<usize>().unwrap();
+                    let offsets: Vec<_> = all.iter().map(|(at, _)| offset(at)).collect();
+                    let expected: Vec<_> = (offsets[0]..offsets[0] + offsets.len()).collect();
+                    assert_eq!(offsets, expected, "one after the other");
+                    (client, all.into_iter().map(|(_, text)| text).collect())
+                })
+            })
+            .collect();
+        comers.into_iter().map(|comer| comer.join().unwrap()).collect()
+    });
+    let orders: Vec<&Vec<String>> = comers.iter().map(|(_, order)| order).collect();
+    let longest = orders.iter().max_by_key(|order| order.len()).unwrap();
+    for order in &orders {
+        assert!(longest.ends_with(order.as_slice()), "all see one order");
+    }
+    let seen: BTreeMap<&str, usize> =
+        longest.iter().filter(|text| *text != "end").fold(BTreeMap::new(), |mut seen, text| {
+            *seen.entry(text.as_str()).or_default() += 1;
+            seen
+        });
+    assert!(seen.values().all(|times| *times == 1));
+}
+
+const LARGE: [(&str, &str); 3] =
+    [("history", "room:=10000/60"), ("send_queue_messages", "100000"), ("send_queue_bytes", "100000000")];
+
+#[test]
+fn nothing_is_missed_or_doubled_on_one_node() {
+    let server = start(&LARGE);
+    nothing_is_missed_or_doubled(&server, &[&server, &server]);
+}
+
+#[test]
+fn nothing_is_missed_or_doubled_on_several_nodes() {
+    let redis = Redis::start("history-race", &[]);
+    let (here, there) = (node(&redis, &LARGE), node(&redis, &LARGE));
+    nothing_is_missed_or_doubled(&here, &[&here, &there]);
+}
+
+#[test]
+fn what_is_too_old_is_forgotten() {
+    let redis = Redis::start("history-age", &[]);
+    let short = ("history", "room:=100/1");
+    let (alone, one, two) = (start(&[short]), node(&redis, &[short]), node(&redis, &[short]));
+    for (here, there) in [(&alone, &alone), (&one, &two)] {
+        publish(here, "room:a", "old");
+        let (_, resumed, texts) = come_back(there, "");
+        assert_eq!((resumed.gap, texts.join("")), (false, "old".into()));
+        std::thread::sleep(Duration::from_millis(600));
+        publish(here, "room:a", "young");
+        std::thread::sleep(Duration::from_millis(500));
+        let (_, _, texts) = come_back(there, "");
+        assert_eq!(texts, ["young"]);
+        let (_, resumed, texts) = come_back(there, resumed.at.as_deref().unwrap());
+        assert_eq!((resumed.gap, texts.join("")), (true, "young".into()));
+    }
+}
+
+/// Without Redis nobody knows what was missed: that is a gap. Messages come without a position then.
+#[test]
+fn without_redis_there_is_a_gap() {
+    let mut redis = Redis::start("history-gone", &[]);
+    let node = node(&redis, &[]);
+    let (mut client, conn) = open(&node);
+    node.subscribe_with(conn, "room:a", Some(""), None).unwrap();
+    resumed(&mut client);
+    publish(&node, "room:a", "kept");
+    let (at, _) = message(&mut client);
+    redis.kill();
+    assert!(matches!(poll(&node), Seen::Backplane { up: false, .. }));
+    let (mut late, resumed, texts) = come_back(&node, &at);
+    assert_eq!((resumed, texts.len()), (Resumed { at: None, gap: true, replay: 0 }, 0));
+    publish(&node, "room:a", "alone");
+    for client in [&mut client, &mut late] {
+        let data = receive(client).into_text().unwrap();
+        assert!(data.ends_with("alone") && !data.contains("\"at\""), "{data}");
+    }
+    redis.restart();
+    assert!(matches!(poll(&node), Seen::Backplane { up: true, gap: true, .. }));
+    let (_, resumed, _) = come_back(&node, &at);
+    assert!(resumed.gap, "that Redis knew nothing");
+}
+
+/// What had been asked when Redis froze is answered when it is given up.
+#[test]
+fn who_waits_for_a_frozen_redis_becomes_a_member_all_the_same() {
+    let redis = Redis::start("history-frozen", &[]);
+    let node = node(&redis, &[]);
+    let (mut client, conn) = open(&node);
+    redis.freeze(true);
+    assert_eq!(node.subscribe_with(conn, "room:a", Some(""), None), Ok(true));
+    assert_eq!(node.subscribe_with(conn, "room:a", Some(""), None), Ok(false), "it is under way");
+    let (_other, taken_back) = open(&node);
+    node.subscribe_with(taken_back, "room:a", Some(""), None).unwrap();
+    assert_eq!(node.unsubscribe(taken_back, "room:a"), Ok(true));
+    assert_eq!(node.unsubscribe(taken_back, "room:a"), Ok(false));
+    assert!(matches!(poll(&node), Seen::Backplane { up: false, .. }));
+    assert!(resumed(&mut client).gap);
+    eventually("one member", || node.stats().subscriptions == 1);
+    redis.freeze(false);
+}
+
+#[test]
+fn a_redis_that_is_full_publishes_all_the_same() {
+    let redis = Redis::start("history-full", &["--maxmemory", "3mb", "--maxmemory-policy", "noeviction"]);
+    let node = node(&redis, &[("history", "room:=10000/60")]);
+    let (mut client, conn) = open(&node);
+    node.subscribe(conn, "room:a").unwrap();
+    let mut without = 0;
+    for i in 0..400 {
+        let text = format!("{i:04}{}", "x".repeat(10_000));
+        publish(&node, "room:a", &text);
+        let data = receive(&mut client).into_text().unwrap();
+        assert!(data.ends_with(&text), "{i}");
+        without += usize::from(!data.contains("\"at\""));
+    }
+    assert!((1..400).contains(&without), "{without}");
+    assert_eq!(node.stats().backplane_ignored, 0);
+}
