@@ -42,6 +42,11 @@ workers: extension ## build and run several PHP processes on one port, joined by
 	@scripts/setup.sh workers
 	@examples/php/workers/run.sh $(EXTENSION) $(or $(WORKERS),4) $(ADDRESS) $(PORT)
 
+.PHONY: cluster
+cluster: extension ## build and run the chat on two nodes behind HAProxy, joined by Redis; ADDRESS, PORT and REDIS as for workers
+	@scripts/setup.sh cluster
+	@examples/php/cluster/run.sh $(EXTENSION) $(ADDRESS) $(PORT)
+
 .PHONY: test
 test: ## prove it all: install what is missing, check, build, run every suite
 	@scripts/setup.sh test

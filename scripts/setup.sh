@@ -8,6 +8,7 @@
 #   fuzz      `make fuzz`
 #   php-test  the tests of the PHP extension alone
 #   test      every test suite
+#   cluster   `make cluster`
 #   workers   `make workers`
 #   root      tests in clean roots, such as `make test-fresh`
 # On Debian and Ubuntu by apt, elsewhere it names the packages and stops.
@@ -21,7 +22,7 @@ MAGO_RUST=1.95
 SOCKETIFY=0.0.31
 SOCKETIFY_SHA256=7502bed5b382e75f04ea3c6d6b53b76f27bb8653740db92e3f2b55fab388df20
 VENV=target/venv
-NEEDS="bench, c, php, deb, fuzz, php-test, check, test, workers, root"
+NEEDS="bench, c, php, deb, fuzz, php-test, check, test, cluster, workers, root"
 
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
@@ -42,6 +43,7 @@ packages_for() {
             echo node-redis node-ws nodejs openssl php-amphp-amp php-fpm php-guzzlehttp-psr7 php-nrk-predis php-nyholm-psr7
             echo php-readline php-redis pkg-config python3-venv redis-server redis-tools
             ;;
+        cluster) packages_for php; echo curl haproxy redis-server ;;
         workers) packages_for php; echo redis-server ;;
         root) echo curl debootstrap git ;;
         *) die "unknown need '$1' ($NEEDS)" ;;

@@ -87,3 +87,45 @@ class Server:
         self.reader.join(10)
         self.process.stdout.close()
         return status
+
+
+class Script:
+    """The script of an example that runs several processes on one port, less the building; `lines` grows with its console."""
+
+    def __init__(self, *command, ready, count=1):
+        """`command` has PORT where the port goes. It is ready when so many lines have the pattern."""
+        # A port that was free a moment ago may be the one end of a connection by now.
+        for _ in range(5):
+            self._start(command)
+            try:
+                started = wait_for(lambda: self.count(ready) >= count or self._status(), f"{command[0]} to be ready")
+            except AssertionError as error:
+                self.end()
+                raise AssertionError(f"{error}\n{''.join(self.lines)}") from error
+            if started is True:
+                return
+            self.end()
+        raise AssertionError("it does not start\n" + "".join(self.lines))
+
+    def _start(self, command):
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [str(self.port) if part == "PORT" else str(part) for part in command],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )
+        self.lines = []
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
+        self.reader.start()
+
+    def _status(self):
+        """Some word if the port was in use or it has ended."""
+        return "in use" if self.count("in use") or self.process.poll() is not None else None
+
+    def count(self, pattern):
+        return sum(bool(re.search(pattern, line)) for line in self.lines)
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(15)
+        self.reader.join(5)
+        self.process.stdout.close()

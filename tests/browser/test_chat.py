@@ -97,6 +97,7 @@ class TwoWindowsChat(unittest.TestCase):
         enter(ada, self.server.url, "Ada")
         grace.open_window(self.server.url)
         enter(grace, self.server.url, "Grace")
+        wait_for(lambda: people(ada) == ["Ada", "Grace"], "Grace to be seen")
         grace.close_window()
         wait_for(lambda: "Grace left." in ada.text("#log"), "Grace to leave")
         self.assertEqual(people(ada), ["Ada"])
@@ -126,7 +127,7 @@ class TwoWindowsChat(unittest.TestCase):
         grace.run("""
             window.heard = [];
             window.raw = new WebSocket(arguments[0]);
-            raw.onmessage = (event) => heard.push(JSON.parse(event.data));
+            raw.onmessage = ({ data }) => heard.push(JSON.parse(data[0] === '\\x01' ? data.slice(data.indexOf('\\n') + 1) || '{}' : data));
             raw.onopen = () => arguments[1].forEach((message) => raw.send(message));
         """, self.server.url.replace("http", "ws"), [
             "this is not JSON",
@@ -140,9 +141,58 @@ class TwoWindowsChat(unittest.TestCase):
             json.dumps({"type": "say", "text": "at last"}),
         ])
         wait_for(lambda: messages(ada) == ["at last"], "the one good message")
-        kinds = wait_for(lambda: grace.run("return heard.length == 9 && heard.map((m) => m.type)"), "nine answers")
+        script = "const kinds = heard.map((m) => m.type).filter((type) => type); return kinds.length == 9 && kinds"
+        kinds = wait_for(lambda: grace.run(script), "nine answers")
         self.assertEqual(kinds, ["error"] * 5 + ["welcome"] + ["error"] * 2 + ["said"])
         self.assertEqual(ada.texts(".problem"), [])
+
+
+class WhatWasSaidBefore(unittest.TestCase):
+    def setUp(self):
+        self.server = Server("chat")
+        self.addCleanup(self.server.kill)
+
+    def test_a_reload_shows_the_last_fifty_messages(self):
+        enter(ada, self.server.url, "Ada")
+        for n in range(52):
+            say(ada, f"message {n}")
+            wait_for(lambda: messages(ada)[-1:] == [f"message {n}"], "the message")
+        last = [f"message {n}" for n in range(2, 52)]
+        enter(ada, self.server.url, "Ada")
+        self.assertEqual(messages(ada), last)
+        enter(grace, self.server.url, "Grace")
+        self.assertEqual(messages(grace), last)
+        self.assertEqual(grace.run("return document.title"), "wsengine chat", "they are not unread")
+        self.assertNotIn("missing", grace.text("#log"))
+        lines = grace.texts(".message .text, .note .text")
+        self.assertEqual(lines[-1], "You are here as Grace.", "after what was said before")
+
+    def test_who_comes_back_gets_what_was_missed_once(self):
+        enter(ada, self.server.url, "Ada")
+        enter(grace, self.server.url, "Grace")
+        say(grace, "one")
+        wait_for(lambda: messages(ada) == ["one"], "the first message")
+        ada.click("#disconnect")
+        wait_for(lambda: people(grace) == ["Grace"], "Ada to be gone")
+        say(grace, "two")
+        wait_for(lambda: messages(grace)[-1:] == ["two"], "the message")
+        ada.click("#connect")
+        wait_for(lambda: messages(ada) == ["one", "two"], "what was missed")
+        say(grace, "three")
+        wait_for(lambda: messages(ada) == ["one", "two", "three"], "what goes on")
+        self.assertNotIn("missing", ada.text("#log"))
+
+    def test_what_cannot_be_known_is_said(self):
+        enter(ada, self.server.url, "Ada")
+        say(ada, "one")
+        wait_for(lambda: messages(ada) == ["one"], "the message")
+        self.server.kill()
+        wait_for(lambda: "1006" in ada.text("#log"), "the end")
+        self.server = Server("chat", self.server.port)
+        self.addCleanup(self.server.kill)
+        if ada.visible("#retry-now"):
+            ada.click("#retry-now")
+        wait_for(lambda: "Something that was said meanwhile is missing" in ada.text("#log"), "the gap")
 
 
 class TheConnectionEnds(unittest.TestCase):

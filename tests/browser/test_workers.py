@@ -4,50 +4,12 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import unittest
 
-from servers import EXAMPLES, EXTENSION, free_port
+from servers import EXAMPLES, EXTENSION, Script
 from webdriver import Browser, Driver, wait_for
 
 WORKERS = 3
-
-
-class Workers:
-    """`make workers`, less the building."""
-
-    def __init__(self):
-        # A port that was free a moment ago may be the one end of a connection by now.
-        for _ in range(5):
-            self.start(free_port())
-            try:
-                joined = wait_for(lambda: self.count("joined") == WORKERS or -self.count("in use"), "all workers to find Redis")
-            except AssertionError as error:
-                self.end()
-                raise AssertionError(f"{error}\n{''.join(self.lines)}") from error
-            if joined is True:
-                return
-            self.end()
-        raise AssertionError("no port is free")
-
-    def start(self, port):
-        self.port = port
-        self.process = subprocess.Popen(
-            [str(EXAMPLES / "workers/run.sh"), EXTENSION, str(WORKERS), "127.0.0.1", str(self.port)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )
-        self.lines = []
-        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
-        self.reader.start()
-
-    def count(self, pattern):
-        return sum(bool(re.search(pattern, line)) for line in self.lines)
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(15)
-        self.reader.join(5)
-        self.process.stdout.close()
 
 
 class TheWall(unittest.TestCase):
@@ -55,7 +17,8 @@ class TheWall(unittest.TestCase):
     def setUpClass(cls):
         cls.driver = Driver()
         cls.addClassCleanup(cls.driver.stop)
-        cls.workers = Workers()
+        script = EXAMPLES / "workers/run.sh"
+        cls.workers = Script(script, EXTENSION, WORKERS, "127.0.0.1", "PORT", ready="joined", count=WORKERS)
         cls.addClassCleanup(cls.workers.end)
 
     def window(self):

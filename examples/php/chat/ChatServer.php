@@ -1,6 +1,9 @@
 <?php
-// Users on top of the engine's connections: turns its events into calls of process($user, $msg, $server)
-// and left($user, $server), and keeps the console. Knows nothing of what the messages mean.
+// Users on top of the engine's connections: turns its events into calls of process($user, $msg, $server), puts users
+// into the room, and keeps the console. Knows nothing of what the messages mean.
+//
+// The room is two topics of the engine. What is said on TALK it keeps, so that a page that comes back gets what it has missed.
+// Whoever is on PEOPLE with a label is shown to all there. Both reach all nodes where there are several (REDIS in the environment).
 
 declare(strict_types=1);
 
@@ -8,24 +11,25 @@ use WsEngine\Event;
 
 final class ChatServer
 {
+    private const TALK = 'talk';
+    private const PEOPLE = 'people';
+
     /** Where a browser finds the page. */
     public readonly string $url;
 
     /** @var array<int, User> by connection */
     private array $users = [];
-    private int $lastId = 0;
+    private int $lastNumber = 0;
 
     /**
      * @param string $address "0" stands for all addresses, as it always did in this kind of script
      * @param Closure(User, string, ChatServer): void $process
-     * @param Closure(User, ChatServer): void $left
      */
     public function __construct(
         string $address,
         int $port,
         string $pages,
         private readonly Closure $process,
-        private readonly Closure $left,
     ) {
         $address = $address === '0' ? '0.0.0.0' : $address;
         $host = str_contains($address, ':') ? "[$address]" : $address;
@@ -33,16 +37,34 @@ final class ChatServer
             'listen' => "$host:$port",
             'static_root' => $pages,
             'max_message_bytes' => 16 * 1024,
+            'app' => 'chat',
+            // The last 50 messages of a day.
+            'history' => self::TALK . '=50/86400',
+            'presence' => self::PEOPLE,
+            // The address may hold a password, so it is not an argument, which all users of the machine see.
+            'backplane' => getenv('REDIS') ?: 'none',
+            'trusted_proxies' => getenv('TRUSTED_PROXIES') ?: 'none',
         ]);
         // A browser cannot open the address that stands for all.
         $host = ['0.0.0.0' => '127.0.0.1', '[::]' => '[::1]'][$host] ?? $host;
         $this->url = "http://$host:$started->port/";
     }
 
-    /** @return list<User> */
-    public function getUsers(): array
+    /** @return list<string> the labels of all who are in the room, on any node */
+    public function getPeople(): array
     {
-        return array_values($this->users);
+        return array_values(ws_presence(self::PEOPLE));
+    }
+
+    /**
+     * From now on the user hears what is said, and all see the label.
+     *
+     * @param string $since what the page has heard last; it may be nonsense
+     */
+    public function letIn(User $user, string $label, string $since): void
+    {
+        ws_subscribe($user->conn, self::TALK, since: $since);
+        ws_subscribe($user->conn, self::PEOPLE, label: $label);
     }
 
     public function send(User $user, string $msg): bool
@@ -50,10 +72,10 @@ final class ChatServer
         return ws_send($user->conn, $msg);
     }
 
-    /** @param array<User> $except */
-    public function sendAll(string $msg, array $except = []): int
+    /** To all in the room. */
+    public function sendAll(string $msg): int
     {
-        return ws_broadcast($msg, except: array_column($except, 'conn'));
+        return ws_publish(self::TALK, $msg);
     }
 
     /** Returns when the server was stopped by a signal. */
@@ -85,6 +107,7 @@ final class ChatServer
                 Event::MESSAGE => $this->received($event),
                 Event::CLOSE => $this->closed($event),
                 Event::ERROR => $this->log("error  $event->data"),
+                Event::BACKPLANE => $this->log($event->code === 1 ? 'redis  joined' : "redis  alone, for $event->data"),
                 default => null,
             };
         } catch (Throwable $e) {
@@ -94,8 +117,10 @@ final class ChatServer
 
     private function opened(Event $event): void
     {
-        $user = $this->users[$event->conn] = new User(++$this->lastId, $event->conn, $event->request->peer);
-        $this->log("open   #$user->id from $user->peer, " . count($this->users) . ' connected');
+        $user = $this->users[$event->conn] = new User(++$this->lastNumber, $event->conn, $event->request->peer);
+        // Who has no name yet looks on; and this node hears who is there on others.
+        ws_subscribe($user->conn, self::PEOPLE, label: '');
+        $this->log("open   #$user->number from $user->peer, " . count($this->users) . ' connected');
     }
 
     private function received(Event $event): void
@@ -110,7 +135,7 @@ final class ChatServer
         unset($this->users[$event->conn]);
         $this->log(sprintf(
             'close  #%d from %s: %d%s%s after %d s, %d connected',
-            $user->id,
+            $user->number,
             $user->peer,
             $event->code,
             $event->data ? " \"$event->data\"" : '',
@@ -118,7 +143,6 @@ final class ChatServer
             microtime(true) - $user->since,
             count($this->users),
         ));
-        ($this->left)($user, $this);
     }
 
     /** So that the rest of the script runs. Without pcntl a signal ends PHP at once; clients are told either way. */

@@ -10,15 +10,16 @@ final class User
 
     public readonly float $since;
 
-    /**
-     * @param int $id 1, 2, 3 …; what the others see. A connection's own number is 63 bits wide, more than
-     *                a number in JavaScript can hold
-     */
+    /** What the pages know this user by: nobody else has it, on any node. */
+    public readonly string $id;
+
+    /** @param int $number 1, 2, 3 …; for the console */
     public function __construct(
-        public readonly int $id,
+        public readonly int $number,
         public readonly int $conn,
         public readonly string $peer,
     ) {
+        $this->id = bin2hex(random_bytes(6));
         $this->since = microtime(true);
     }
 }

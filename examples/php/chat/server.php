@@ -5,8 +5,9 @@
 //
 //   php -q -d extension=/path/to/libwsengine_php.so server.php 127.0.0.1 8080
 //
-// Messages are JSON objects. From a browser: {"type":"join","name":…}, {"type":"say","text":…}.
-// To a browser: welcome, joined, said, left (see below), and error for the one who made a mistake.
+// Messages are JSON objects. From a browser: {"type":"join","name":…,"since":…}, {"type":"say","text":…}.
+// To a browser: welcome and said (see below), and error for the one who made a mistake. Who comes and goes, and which messages
+// a page has missed that comes back, the engine says: docs/topics.md.
 
 declare(strict_types=1);
 
@@ -21,21 +22,13 @@ function process(User $user, string $msg, ChatServer $server): void
 {
     $in = json_decode($msg, true, 4);
     match (is_array($in) ? $in['type'] ?? null : null) {
-        'join' => enter($user, $in['name'] ?? null, $server),
+        'join' => enter($user, $in['name'] ?? null, $in['since'] ?? null, $server),
         'say' => say($user, $in['text'] ?? null, $server),
         default => refuse($user, 'I understand {"type":"join","name":…} and {"type":"say","text":…} only.', $server),
     };
 }
 
-/** Every user whose connection ended comes here, once. */
-function left(User $user, ChatServer $server): void
-{
-    if ($user->name !== null) {
-        tellAll(['type' => 'left', 'id' => $user->id, 'name' => $user->name, 'time' => now()], $server);
-    }
-}
-
-function enter(User $user, mixed $name, ChatServer $server): void
+function enter(User $user, mixed $name, mixed $since, ChatServer $server): void
 {
     if ($user->name !== null) {
         refuse($user, "You are here already, as $user->name.", $server);
@@ -48,17 +41,10 @@ function enter(User $user, mixed $name, ChatServer $server): void
     }
 
     $user->name = unusedName($name, $server);
-    $server->log("join   #$user->id is $user->name");
-
-    $here = array_filter($server->getUsers(), fn (User $other) => $other->name !== null);
-    $server->send($user, encode([
-        'type' => 'welcome',
-        'id' => $user->id,
-        'name' => $user->name,
-        'users' => array_map(fn (User $other) => ['id' => $other->id, 'name' => $other->name], array_values($here)),
-        'time' => now(),
-    ]));
-    tellAll(['type' => 'joined', 'id' => $user->id, 'name' => $user->name, 'time' => now()], $server, except: $user);
+    $server->log("join   #$user->number is $user->name");
+    $who = ['id' => $user->id, 'name' => $user->name];
+    $server->send($user, encode(['type' => 'welcome', ...$who, 'time' => now()]));
+    $server->letIn($user, encode($who), is_string($since) ? $since : '');
 }
 
 function say(User $user, mixed $text, ChatServer $server): void
@@ -72,19 +58,13 @@ function say(User $user, mixed $text, ChatServer $server): void
         refuse($user, 'A message has 1 to ' . TEXT_LENGTH . ' characters.', $server);
         return;
     }
-    tellAll(['type' => 'said', 'id' => $user->id, 'name' => $user->name, 'text' => $text, 'time' => now()], $server);
+    $said = ['type' => 'said', 'id' => $user->id, 'name' => $user->name, 'text' => $text, 'time' => now()];
+    $server->sendAll(encode($said));
 }
 
 function refuse(User $user, string $why, ChatServer $server): void
 {
     $server->send($user, encode(['type' => 'error', 'text' => $why, 'time' => now()]));
-}
-
-/** To every user who has a name; the others have not entered yet. */
-function tellAll(array $message, ChatServer $server, ?User $except = null): void
-{
-    $outside = array_filter($server->getUsers(), fn (User $user) => $user->name === null || $user === $except);
-    $server->sendAll(encode($message), $outside);
 }
 
 /** One line without control characters, and without marks that turn the writing direction of the page around. */
@@ -97,10 +77,8 @@ function cleanName(string $name): string
 /** The name itself, or "name (2)" where somebody has it: nobody can pass for another. */
 function unusedName(string $name, ChatServer $server): string
 {
-    $taken = fn (string $name): bool => array_filter(
-        $server->getUsers(),
-        fn (User $user) => $user->name !== null && preg_match('/^' . preg_quote($name, '/') . '$/iuD', $user->name),
-    ) !== [];
+    $names = array_map(fn (string $label) => json_decode($label)->name, $server->getPeople());
+    $taken = fn (string $name): bool => preg_grep('/^' . preg_quote($name, '/') . '$/iuD', $names) !== [];
     for ($n = 2, $free = $name; $taken($free); $n++) {
         $free = "$name ($n)";
     }
@@ -136,7 +114,7 @@ if (!function_exists('ws_server_start')) {
 }
 
 try {
-    $server = new ChatServer($address, (int) $port, __DIR__ . '/public', process(...), left(...));
+    $server = new ChatServer($address, (int) $port, __DIR__ . '/public', process(...));
 } catch (WsEngine\Exception $e) {
     fwrite(STDERR, $e->getMessage() . "\n");
     exit(1);

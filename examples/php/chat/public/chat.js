@@ -15,12 +15,18 @@ const log = $('log');
 const messageBox = $('message');
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 
+/** My id, once I am in. */
 let me = null;
+/** Of the last message that came: what came after it comes when the page comes back. */
+let position = '';
+/** How many of the messages that come next were there before; null: it was not said yet. */
+let old = null;
+let greeting = null;
 let unread = 0;
 let lastSaid = null;
 /** The reader is at the end of the log, and wants to stay there. */
 let following = true;
-/** id => name */
+/** connection => { id, name } */
 const people = new Map();
 
 if ('WebSocket' in window) {
@@ -88,14 +94,15 @@ function connect(link) {
 
 function enter(link) {
   $('detail').textContent = '';
-  link.send(JSON.stringify({ type: 'join', name: $('handle').value }));
+  old = null;
+  link.send(JSON.stringify({ type: 'join', name: $('handle').value, since: position }));
 }
 
 function leave({ code, reason }) {
   const words = closeInWords(code, reason);
   $('detail').textContent = words;
   if (me !== null) note(`Closed with ${words}`, Date.now());
-  me = null;
+  me = greeting = null;
   people.clear();
   showPeople();
 }
@@ -113,32 +120,64 @@ function say(link) {
 }
 
 function receive(data, link) {
-  let message;
+  let envelope, message;
   try {
-    message = JSON.parse(data);
+    envelope = open(data);
+    message = envelope.text === '' ? {} : JSON.parse(envelope.text);
   } catch {
     note('The server said something that is not JSON.', Date.now(), 'problem');
     return;
   }
+  if (envelope.replay !== undefined) comeBack(envelope);
+  if (envelope.at) position = envelope.at;
+  if (envelope.present) people.clear();
+  for (const someone of [...envelope.present ?? [], ...envelope.joined ?? []]) meet(someone, !envelope.present);
+  for (const someone of envelope.left ?? []) part(someone);
+  if (envelope.present || envelope.joined || envelope.left) showPeople();
+
   if (message.type === 'error') {
     note(message.text, message.time, 'problem');
     if (me === null) link.disconnect(); // the handle was refused, and would be again
   } else if (message.type === 'welcome') {
     me = message.id;
-    message.users.forEach((user) => people.set(user.id, user.name));
-    note(`You are here as ${message.name}.`, message.time);
-    showPeople();
-  } else if (message.type === 'joined') {
-    people.set(message.id, message.name);
-    note(`${message.name} came in.`, message.time);
-    showPeople();
-  } else if (message.type === 'left') {
-    people.delete(message.id);
-    note(`${message.name} left.`, message.time);
-    showPeople();
+    greeting = message;
   } else if (message.type === 'said') {
-    showMessage(message);
+    showMessage(message, old > 0);
+    if (old > 0) old -= 1;
   }
+  greet();
+}
+
+/** The engine's word on a message, and the message (docs/topics.md). */
+function open(data) {
+  if (data[0] !== '\x01') return { text: data };
+  const end = data.indexOf('\n');
+  return { ...JSON.parse(data.slice(1, end)), text: data.slice(end + 1) };
+}
+
+function comeBack({ gap, replay }) {
+  old = replay;
+  if (gap && position !== '') note('Something that was said meanwhile is missing here.', Date.now());
+}
+
+/** After what was said before. */
+function greet() {
+  if (greeting === null || old !== 0) return;
+  note(`You are here as ${greeting.name}.`, greeting.time);
+  greeting = null;
+  showPeople();
+}
+
+function meet(someone, isNews) {
+  const person = JSON.parse(someone.label);
+  const isNew = !people.has(someone.id);
+  people.set(someone.id, person);
+  if (isNews && isNew && me !== null && person.id !== me) note(`${person.name} came in.`, Date.now());
+}
+
+function part(someone) {
+  people.delete(someone.id);
+  if (me !== null) note(`${JSON.parse(someone.label).name} left.`, Date.now());
 }
 
 function showState(link) {
@@ -160,21 +199,21 @@ function showState(link) {
 
 function showPeople() {
   $('count').textContent = people.size;
-  $('people').replaceChildren(...[...people].map(([id, name]) => {
+  $('people').replaceChildren(...[...people.values()].map(({ id, name }) => {
     const person = element('li', 'person');
-    person.dataset.tone = id % TONES;
+    person.dataset.tone = toneOf(id);
     person.append(element('bdi', 'name', name));
     if (id === me) person.append(element('span', 'you', ' you'));
     return person;
   }));
 }
 
-function showMessage({ id, name, text, time }) {
+function showMessage({ id, name, text, time }, isOld) {
   const goesOn = lastSaid !== null && lastSaid.id === id && time - lastSaid.time < SAME_BREATH_MS;
   const entry = element('div', 'message');
   entry.classList.toggle('own', id === me);
   entry.classList.toggle('goes-on', goesOn);
-  entry.dataset.tone = id % TONES;
+  entry.dataset.tone = toneOf(id);
   const by = element('p', 'by');
   by.append(element('bdi', 'name', id === me ? `${name} (you)` : name), ' ', timeOf(time));
   const words = element('p', 'text', text);
@@ -184,10 +223,15 @@ function showMessage({ id, name, text, time }) {
   append(entry, id === me);
   lastSaid = { id, time };
 
-  if (id !== me && (document.hidden || !document.hasFocus())) {
+  if (id !== me && !isOld && (document.hidden || !document.hasFocus())) {
     unread += 1;
     document.title = `(${unread}) ${TITLE}`;
   }
+}
+
+/** Everybody has a colour. */
+function toneOf(id) {
+  return Number.parseInt(id.slice(-2), 16) % TONES;
 }
 
 function note(text, time, kind = '') {
