@@ -16,7 +16,7 @@ from certificates import certificates
 from matrix import EXTENSION, ROOT, SECONDS
 from websockets.sync.client import connect
 
-SERVER = ROOT / "examples/php/workers/server.php"
+WALL, CHAT = ROOT / "examples/php/workers/server.php", ROOT / "examples/php/chat/server.php"
 DOCS = (ROOT / "docs/cluster.md").read_text()
 CHANNEL = "wse:wall:topic:wall"
 
@@ -27,6 +27,14 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def opened(data):
+    """What the engine says of a message, and the message."""
+    if not data.startswith("\x01"):
+        return {}, data
+    head, _, message = data[1:].partition("\n")
+    return json.loads(head), message
+
+
 class Redis:
     """A redis-server with the users of the docs, who are of the app `wall` here."""
 
@@ -34,6 +42,10 @@ class Redis:
         self.port, self.tls_port = free_port(), free_port()
         self.certificates = certificates()
         users = [line.strip().replace("wse:shop:", "wse:wall:") for line in DOCS.splitlines() if line.startswith("    user ")]
+        # One for the chat as well, whose nodes keep a history.
+        more = re.search(r"^    (~wse:shop:history.*)$", DOCS, re.M)[1]
+        chat = f"{users[0]} {more}".replace("wse:wall:", "wse:chat:").replace("wse:shop:", "wse:chat:")
+        users.append(chat.replace("user node", "user chat"))
         acl = Path(folder, "users.acl")
         acl.write_text("\n".join([*users, "user default on nopass ~* &* +@all", ""]))
         self.process = subprocess.Popen(
@@ -60,8 +72,8 @@ class Redis:
 
 
 class Node:
-    def __init__(self, url, **more):
-        command = ["php", "-q", "-d", f"extension={EXTENSION}", str(SERVER), "127.0.0.1", "0"]
+    def __init__(self, url, server=WALL, **more):
+        command = ["php", "-q", "-d", f"extension={EXTENSION}", str(server), "127.0.0.1", "0"]
         env = {**os.environ, "REDIS": url, **more}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
         self.lines, self.joined = [], threading.Event()
@@ -70,7 +82,7 @@ class Node:
         if not self.joined.wait(SECONDS):
             self.end()
             raise AssertionError("the node has not joined: " + "".join(self.lines))
-        self.port = int(re.search(r":(\d+)$", self.lines[0].strip())[1])
+        self.port = int(re.search(r"127\.0\.0\.1:(\d+)", "".join(self.lines))[1])
 
     def _read(self):
         for line in self.process.stdout:
@@ -126,6 +138,37 @@ class Cluster(unittest.TestCase):
     def test_a_page_may_publish_and_nothing_else(self):
         for words in (["GET", "x"], ["SUBSCRIBE", CHANNEL], ["PUBLISH", "other", "x"], ["CONFIG", "GET", "*"]):
             self.assertIn("NOPERM", self.cli(*words), words)
+
+    def chatter(self, node, name, since):
+        """Somebody who is in the chat, the position it hears first, and the texts that were said before."""
+        client = self.enterContext(node.open())
+        client.send(json.dumps({"type": "join", "name": name, "since": since}))
+        while "replay" not in (head := opened(client.recv(SECONDS))[0]):
+            pass
+        said = [opened(client.recv(SECONDS)) for _ in range(head["replay"])]
+        return client, head, [json.loads(text)["text"] for _, text in said]
+
+    def test_history_and_presence_with_the_rights_of_the_docs(self):
+        url = f"redis://chat:secret-of-nodes@127.0.0.1:{self.redis.port}"
+        nodes = [Node(url, CHAT), Node(url, CHAT)]
+        for node in nodes:
+            self.addCleanup(node.end)
+        ada, _, said = self.chatter(nodes[0], "Ada", "")
+        self.assertEqual(said, [])
+        ada.send(json.dumps({"type": "say", "text": "grüße"}))
+        while "said" not in (heard := opened(ada.recv(SECONDS)))[1]:
+            pass
+        self.assertEqual(json.loads(heard[1])["text"], "grüße")
+        grace, _, said = self.chatter(nodes[1], "Grace", "")
+        self.assertEqual(said, ["grüße"])
+        _, head, said = self.chatter(nodes[1], "Kay", heard[0]["at"])
+        self.assertEqual((head["gap"], said), (False, []))
+        seen = set()
+        while seen < {"Ada", "Grace", "Kay"}:
+            people = opened(grace.recv(SECONDS))[0]
+            seen |= {json.loads(person["label"])["name"] for person in people.get("present", []) + people.get("joined", [])}
+        self.assertEqual(self.admin.keys("*"), [b"wse:chat:history:talk"])
+        self.assertGreater(self.admin.ttl("wse:chat:history:talk"), 86_000)
 
     def test_tls(self):
         url = f"rediss://node:secret-of-nodes@localhost:{self.redis.tls_port}"
