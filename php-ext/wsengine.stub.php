@@ -226,6 +226,8 @@ namespace
      * `$since` on a topic that `history` does not name; for `$label`, and by `ws_presence()`, on one that `presence` does not name;
      * for a label of more than 1,024 bytes or that is no UTF-8. `ws_presence()` throws in a forked child.
      * `ValueError` and `TypeError` for the rest as for `ws_broadcast()`.
+     *
+     * @return array<string, string>
      */
     function ws_presence(string $topic): array
     {

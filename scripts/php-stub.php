@@ -151,7 +151,7 @@ final class Reference
         preg_match("/^\| `$function\(.*?\)` \| (.*) \|\$/m", $this->markdown, $row)
             or throw new Exception("$function is missing in the table of docs/php.md");
         $type = match (1) {
-            preg_match('/^`array` of name => `(\w+)`$/', $row[1], $of) => "array<string, $of[1]>",
+            preg_match('/^`array` of \w+ => `(\w+)`$/', $row[1], $of) => "array<string, $of[1]>",
             preg_match('/^`array` of `(\w+)`$/', $row[1], $of) => "list<$of[1]>",
             preg_match('/^`array` of `(\w.*)`$/', $row[1], $of) => "list<\\$of[1]>",
             preg_match('/^a stream$/', $row[1]) => 'resource',

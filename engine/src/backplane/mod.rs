@@ -8,10 +8,12 @@
 //! another (`session.rs`), takes them there and hands out what comes. Where there is no order to keep, nobody waits.
 
 mod history;
+mod place;
 mod service;
 mod session;
 mod topics;
 
+pub(crate) use self::place::Place;
 pub(crate) use self::service::Service;
 pub(crate) use self::topics::News;
 

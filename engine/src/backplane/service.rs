@@ -1,11 +1,11 @@
 //! The thread of the backplane: a session with Redis, and when it is lost the next one.
 
 use super::Mode;
+use super::place::Place;
 use super::session::{self, Lost};
 use super::topics::Topics;
 use crate::link::Shared;
 use crate::sys;
-use redis::Client;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::{Arc, mpsc};
@@ -31,7 +31,8 @@ impl Service {
     /// Starts it; Redis need not be there yet. None: there is no backplane.
     pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Option<Service>> {
         let Some(url) = &shared.settings.backplane else { return Ok(None) };
-        let client = Client::open(url.0.as_str()).map_err(io::Error::other)?;
+        let unknown = || io::Error::other("the option \"backplane\" names no Redis");
+        let place = Place::parse(&url.0).ok_or_else(unknown)?;
         let (stop, stopped) = watch::channel(false);
         let (ready, started) = mpsc::channel();
         let shared = shared.clone();
@@ -41,7 +42,7 @@ impl Service {
                 Err(error) => return ready.send(Err(error)).unwrap_or(()),
             };
             ready.send(Ok(())).unwrap_or(());
-            runtime.block_on(serve(&shared, &client, stopped));
+            runtime.block_on(serve(&shared, &place, stopped));
             // A name that is being looked up would keep the stop waiting.
             runtime.shutdown_background();
         };
@@ -65,7 +66,7 @@ impl Service {
     }
 }
 
-async fn serve(shared: &Arc<Shared>, client: &Client, mut stopped: watch::Receiver<bool>) {
+async fn serve(shared: &Arc<Shared>, place: &Place, mut stopped: watch::Receiver<bool>) {
     let Some(backplane) = &shared.backplane else { return };
     let mut topics = Topics::always(&shared.settings.presence);
     let mut failures = Failures::default();
@@ -81,7 +82,7 @@ async fn serve(shared: &Arc<Shared>, client: &Client, mut stopped: watch::Receiv
             backplane.lock().mode = Mode::Joined;
             tell(shared, true, failures.any, "");
         };
-        let outcome = session::run(shared, client, &mut topics, up, &stopped).await;
+        let outcome = session::run(shared, place, &mut topics, up, &stopped).await;
         shared.go_alone(&mut backplane.lock());
         if let Err(Lost(why)) = outcome {
             if was_up || !failures.any {

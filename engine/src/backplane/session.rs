@@ -2,6 +2,7 @@
 //! publishes after a subscription reaches the new member.
 
 use super::history::{self, Resume, Scripts};
+use super::place::Place;
 use super::topics::{Changes, Topics};
 use super::{Backplane, MAX_WAITING_BYTES, Mode, Outgoing};
 use crate::envelope::{self, Audience};
@@ -44,7 +45,7 @@ impl From<RedisError> for Lost {
 /// Serves until Redis is lost, or the server stops. Calls `up` when messages may go by Redis.
 pub(super) async fn run(
     shared: &Arc<Shared>,
-    client: &Client,
+    place: &Place,
     topics: &mut Topics,
     up: impl FnOnce(),
     stopped: &watch::Receiver<bool>,
@@ -53,7 +54,7 @@ pub(super) async fn run(
     let is_lost = Arc::new(AtomicBool::new(false));
     let mut ended = stopped.clone();
     let mut session = tokio::select! {
-        session = Session::open(shared, backplane, client, &is_lost, stopped) => session?,
+        session = Session::open(shared, backplane, place, &is_lost, stopped) => session?,
         _ = ended.wait_for(|stopped| *stopped) => return Ok(()),
     };
     session.subscribe(&session.fixed_channels()).await?;
@@ -140,11 +141,11 @@ impl<'a> Session<'a> {
     async fn open(
         shared: &'a Arc<Shared>,
         backplane: &'a Backplane,
-        client: &Client,
+        place: &Place,
         is_lost: &Arc<AtomicBool>,
         stopped: &watch::Receiver<bool>,
     ) -> Result<Self, Lost> {
-        let info = client.get_connection_info().clone();
+        let info = place.client().await?.get_connection_info().clone();
         // Without a name of the library: it would need one right more.
         let settings =
             info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();

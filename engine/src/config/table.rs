@@ -371,7 +371,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     OptionInfo {
         name: "backplane",
         value: Value::Secret,
-        allowed: "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, redis+unix:///PATH, or none",
+        allowed: "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, redis+unix:///PATH, \
+                  redis+sentinel://[[USER]:PASSWORD@]HOST[:PORT][,...]/MASTER[/DATABASE], rediss+sentinel://, or none",
         default: "none",
         doc: "The Redis by which nodes are one: what is broadcast or published on one reaches the connections of all that have \
               the same app.",

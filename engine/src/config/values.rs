@@ -2,6 +2,7 @@
 
 use super::Secret;
 use super::listen::Listen;
+use crate::backplane::Place;
 use crate::history::Rule;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -59,7 +60,7 @@ pub(super) fn history(list: &str) -> Option<Vec<Rule>> {
 pub(super) fn redis(text: &str) -> Option<Option<Secret>> {
     match text {
         "none" => Some(None),
-        url => ::redis::Client::open(url).is_ok().then(|| Some(Secret(url.to_owned()))),
+        url => Place::parse(url).map(|_| Some(Secret(url.to_owned()))),
     }
 }
 
