@@ -9,6 +9,7 @@
 use crate::event::ConnId;
 use crate::history::Position;
 use crate::presence::Word;
+use crate::repeats::MAX_ID_BYTES;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -34,6 +35,12 @@ struct Head<'a> {
     /// Without it the message is text if it can be.
     #[serde(skip_serializing_if = "Option::is_none")]
     op: Option<Op>,
+    /// Who alone gets it.
+    #[serde(default, deserialize_with = "some_ids", skip_serializing)]
+    to: Option<Vec<ConnId>>,
+    /// By which it is known when it comes again.
+    #[serde(default, deserialize_with = "id", skip_serializing)]
+    id: Option<Cow<'a, str>>,
     /// Who is left out.
     #[serde(
         default,
@@ -66,11 +73,21 @@ pub(crate) struct Message<'a> {
     pub(crate) kind: Kind,
     pub(crate) data: &'a [u8],
     pub(crate) except: Vec<ConnId>,
+    /// Those of the audience who alone get it, if it says so.
+    pub(crate) to: Option<Vec<ConnId>>,
+    pub(crate) id: Option<Cow<'a, str>>,
     /// The node whose connections these are, if it says so.
     pub(crate) node: Option<Cow<'a, str>>,
     pub(crate) at: Option<Position>,
     /// It is no message, but a word of a node to others.
     pub(crate) word: Option<Word<'a>>,
+}
+
+impl<'a> Message<'a> {
+    fn bare(data: &'a [u8]) -> Self {
+        let kind = kind_of(data);
+        Message { kind, data, except: Vec::new(), to: None, id: None, node: None, at: None, word: None }
+    }
 }
 
 fn say(error: impl Display) -> String {
@@ -116,8 +133,7 @@ pub(crate) fn channel(app: &str, audience: Audience<'_>) -> String {
 /// The message of a payload, or in words why there is none. `max_head` bounds the line of JSON.
 pub(crate) fn open(payload: &[u8], max_head: usize) -> Result<Message<'_>, String> {
     let Some((&ENVELOPE, envelope)) = payload.split_first() else {
-        let (kind, except) = (kind_of(payload), Vec::new());
-        return Ok(Message { kind, data: payload, except, node: None, at: None, word: None });
+        return Ok(Message::bare(payload));
     };
     let end = envelope.iter().take(max_head).position(|byte| *byte == b'\n');
     let Some((head, rest)) = end.and_then(|end| envelope.split_at_checked(end)) else {
@@ -126,14 +142,14 @@ pub(crate) fn open(payload: &[u8], max_head: usize) -> Result<Message<'_>, Strin
         ));
     };
     let data = rest.get(1..).unwrap_or_default();
-    let Head { op, except, node, at, presence: word } =
+    let Head { op, to, id, except, node, at, presence: word } =
         serde_json::from_slice(head).map_err(|error| format!("the JSON of the envelope: {error}"))?;
     let kind = match op {
         None => kind_of(data),
         Some(Op::Text) => Kind::Text,
         Some(Op::Binary) => Kind::Binary,
     };
-    Ok(Message { kind, data, except, node, at, word })
+    Ok(Message { kind, data, except, to, id, node, at, word })
 }
 
 /// The payload that holds a message, of which [`open`] makes the same again. `except` are connections of this `node`.
@@ -162,11 +178,33 @@ pub(crate) fn seal_word(word: &Word<'_>, node: &str) -> Vec<u8> {
     [&[ENVELOPE], &head[..], b"\n"].concat()
 }
 
-/// Where nodes speak to each other: to all, or to one.
-pub(crate) fn channel_of_nodes(app: &str, node: Option<&str>) -> String {
-    match node {
-        None => format!("wse:{app}:nodes"),
-        Some(node) => format!("wse:{app}:node:{node}"),
+/// Whom nodes speak to, with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nodes<'a> {
+    All,
+    One(&'a str),
+    /// Those with members of a topic.
+    Topic(&'a str),
+}
+
+/// Where they do. Pages need not be allowed to speak there.
+pub(crate) fn channel_of_nodes(app: &str, to: Nodes<'_>) -> String {
+    match to {
+        Nodes::All => format!("wse:{app}:nodes"),
+        Nodes::One(node) => format!("wse:{app}:nodes:one:{node}"),
+        Nodes::Topic(topic) => format!("wse:{app}:nodes:topic:{topic}"),
+    }
+}
+
+/// Whom such a channel stands for; None: it is another one.
+pub(crate) fn nodes<'a>(app: &str, channel: &'a [u8]) -> Option<Nodes<'a>> {
+    let own =
+        std::str::from_utf8(channel).ok()?.strip_prefix("wse:")?.strip_prefix(app)?.strip_prefix(":nodes")?;
+    match own.strip_prefix(':').map(|rest| rest.split_once(':')) {
+        None => own.is_empty().then_some(Nodes::All),
+        Some(Some(("one", node))) => Some(Nodes::One(node)),
+        Some(Some(("topic", name))) => Some(Nodes::Topic(name)),
+        Some(_) => None,
     }
 }
 
@@ -176,6 +214,17 @@ fn kind_of(data: &[u8]) -> Kind {
 
 fn numbers<S: Serializer>(ids: &[ConnId], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(ids.iter().map(|id| id.as_u64()))
+}
+
+fn some_ids<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<ConnId>>, D::Error> {
+    ids(from).map(Some)
+}
+
+fn id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+    let id = Cow::<str>::deserialize(from)?;
+    let wrong =
+        || serde::de::Error::custom(format!("id has {} bytes, allowed are 1 to {MAX_ID_BYTES}", id.len()));
+    if (1..=MAX_ID_BYTES).contains(&id.len()) { Ok(Some(id)) } else { Err(wrong()) }
 }
 
 fn position<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Position>, D::Error> {
@@ -199,7 +248,7 @@ fn ids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ConnId>, D::Error> {
     };
     ids.into_iter()
         .map(|given| {
-            id(given).ok_or_else(|| serde::de::Error::custom("except holds what is no connection's number"))
+            id(given).ok_or_else(|| serde::de::Error::custom("there is what is no connection's number"))
         })
         .collect()
 }
@@ -228,6 +277,20 @@ mod tests {
     }
 
     #[test]
+    fn nodes_have_channels_of_their_own() {
+        for to in [Nodes::All, Nodes::One("0a"), Nodes::Topic("a:b c")] {
+            let channel = channel_of_nodes("shop", to);
+            assert_eq!(nodes("shop", channel.as_bytes()), Some(to));
+            assert!(audience("shop", channel.as_bytes()).is_err());
+        }
+        for other in
+            ["wse:shop:all", "wse:shop:nodes:", "wse:shop:nodesx", "wse:shop:nodes:two:x", "wse:sho:nodes"]
+        {
+            assert_eq!(nodes("shop", other.as_bytes()), None);
+        }
+    }
+
+    #[test]
     fn what_is_no_channel_is_quoted_with_what_is_one() {
         for bad in [
             "",
@@ -251,15 +314,7 @@ mod tests {
 
     #[test]
     fn a_bare_payload_is_text_if_it_can_be() {
-        let bare = |data| Message {
-            kind: kind_of(data),
-            data,
-            except: Vec::new(),
-            node: None,
-            at: None,
-            word: None,
-        };
-        assert_eq!(open("grüße".as_bytes(), MAX_HEAD_BYTES), Ok(bare("grüße".as_bytes())));
+        assert_eq!(open("grüße".as_bytes(), MAX_HEAD_BYTES), Ok(Message::bare("grüße".as_bytes())));
         assert_eq!(open(b"\xff", MAX_HEAD_BYTES).unwrap().kind, Kind::Binary);
         assert_eq!(open(b"", MAX_HEAD_BYTES).unwrap().kind, Kind::Text);
     }
@@ -272,6 +327,9 @@ mod tests {
         assert_eq!((message.kind, message.data), (Kind::Binary, &b"hello\n"[..]));
         assert_eq!(message.except, [1, i64::MAX as u64].map(ConnId::from_u64));
         assert_eq!(open(b"\x01{}\n", MAX_HEAD_BYTES).unwrap().data, b"");
+        let message = open(b"\x01{\"to\":[3],\"id\":\"order \\u0031\"}\n", MAX_HEAD_BYTES).unwrap();
+        assert_eq!((message.to, message.id.as_deref()), (Some(vec![ConnId::from_u64(3)]), Some("order 1")));
+        assert_eq!(open(b"\x01{\"to\":[]}\n", MAX_HEAD_BYTES).unwrap().to, Some(Vec::new()));
     }
 
     #[test]
@@ -282,9 +340,13 @@ mod tests {
             (b"\x01nothing\n", "the JSON of the envelope"),
             (b"\x01{\"op\":\"close\"}\n", "unknown variant `close`, expected `text` or `binary`"),
             (
-                b"\x01{\"to\":[1]}\n",
-                "unknown field `to`, expected one of `op`, `except`, `node`, `at`, `presence`",
+                b"\x01{\"for\":[1]}\n",
+                "unknown field `for`, expected one of `op`, `to`, `id`, `except`, `node`, `at`, `presence`",
             ),
+            (b"\x01{\"to\":[0]}\n", "no connection's number"),
+            (b"\x01{\"id\":\"\"}\n", "id has 0 bytes, allowed are 1 to 128"),
+            (b"\x01{\"id\":7}\n", "invalid type: integer `7`"),
+            (b"\x01{\"at\":\"7\"}\n", "at holds what is no position"),
             (b"\x01{\"except\":[0]}\n", "no connection's number"),
             (b"\x01{\"except\":[\"-1\"]}\n", "no connection's number"),
         ] {

@@ -66,6 +66,7 @@ mod preface;
 mod presence;
 mod progress;
 mod push;
+mod repeats;
 mod response;
 mod server;
 mod sockets;

@@ -7,6 +7,7 @@ use crate::history::History;
 use crate::inbox::Inbox;
 use crate::mailbox::{Mailbox, QueueCaps};
 use crate::presence::Presence;
+use crate::repeats::Repeats;
 use crate::stats::Counters;
 use crate::sys::EventFd;
 use crate::systemd::Notify;
@@ -43,10 +44,10 @@ pub(crate) struct Shared {
     /// Events in the host's hands that it has not looked at.
     pub(crate) held_events: AtomicUsize,
     pub(crate) seats: Seats,
-    /// Nobody else's name.
-    pub(crate) node: String,
     pub(crate) history: History,
     pub(crate) presence: Presence,
+    /// What other processes and other nodes have said lately.
+    pub(crate) repeats: Mutex<Repeats>,
     /// Where messages for many go, if there are other nodes.
     pub(crate) backplane: Option<Backplane>,
     /// Where systemd wants to hear of us.
@@ -93,7 +94,7 @@ impl Shared {
             backplane: settings.backplane.as_ref().map(|_| Backplane::new(&settings.app, &node)),
             history: History::new(settings.history.clone(), settings.history_bytes),
             presence,
-            node,
+            repeats: Mutex::default(),
             notify: if settings.systemd_notify { Notify::from_environment() } else { None },
             polled: AtomicBool::new(false),
             tls,

@@ -45,6 +45,11 @@ pub fn people_to_json(people: &[Person<'_>]) -> String {
 }
 
 impl<'a> Notice<'a> {
+    /// Goes with a message that has no position.
+    pub(crate) fn plain(topic: &'a str) -> Self {
+        Notice { topic, ..Notice::default() }
+    }
+
     /// Goes with a message.
     pub(crate) fn at(topic: &'a str, position: Position) -> Self {
         Notice { topic, at: Some(position), ..Notice::default() }

@@ -7,7 +7,8 @@ use crate::error::SendError;
 use crate::event::ConnId;
 use crate::history::{Replay, Since};
 use crate::link::Shared;
-use crate::mailbox::{Frame, Mailbox, Room};
+use crate::mailbox::{Frame, Mailbox, distinct};
+use crate::notice::Notice;
 use crate::presence::MAX_LABEL_BYTES;
 use std::borrow::Cow;
 use wsengine_proto::Kind;
@@ -75,6 +76,13 @@ impl Shared {
         self.deliver(audience, kind, data, except)
     }
 
+    /// Does the engine tell the members of a topic more than is published? Then all that they get there is an envelope:
+    /// nobody can pass a message for its word.
+    #[inline]
+    pub(crate) fn tells_more(&self, topic: &str) -> bool {
+        self.history.rule(topic).is_some() || self.presence.has(topic)
+    }
+
     /// Gives a message to this node's own connections, and says to how many.
     #[inline]
     pub(crate) fn deliver(
@@ -84,20 +92,67 @@ impl Shared {
         data: &[u8],
         except: &[ConnId],
     ) -> Result<usize, SendError> {
-        let frame = Frame::new(kind, data, &self.buffers);
         match audience {
-            Audience::All => self.to_many(except, |mailbox, except| mailbox.broadcast(&frame, except)),
-            Audience::Topic(topic) => {
-                self.to_many(except, |mailbox, except| mailbox.send_to_topic(topic, &frame, except))
+            Audience::Topic(topic) if self.tells_more(topic) => {
+                self.deliver_sealed(topic, kind, &Notice::plain(topic).seal(data), except)
+            }
+            Audience::Topic(topic) => self.deliver_sealed(topic, kind, data, except),
+            Audience::All => {
+                let frame = Frame::new(kind, data, &self.buffers);
+                self.to_many(except, |mailbox, except| mailbox.broadcast(&frame, except))
             }
             Audience::Conn(conn) if except.contains(&conn) => Ok(0),
-            Audience::Conn(conn) => match self.mailbox(conn).and_then(|mailbox| mailbox.send(conn, &frame)) {
+            Audience::Conn(conn) => match self.send(conn, kind, data) {
                 Ok(()) => Ok(1),
                 // It is not there: nobody was reached.
                 Err(SendError::Gone) => Ok(0),
                 Err(error) => Err(error),
             },
         }
+    }
+
+    /// Gives the members of a topic what is ready for them.
+    #[inline]
+    pub(crate) fn deliver_sealed(
+        &self,
+        topic: &str,
+        kind: Kind,
+        data: &[u8],
+        except: &[ConnId],
+    ) -> Result<usize, SendError> {
+        let frame = Frame::new(kind, data, &self.buffers);
+        self.to_many(except, |mailbox, except| mailbox.send_to_topic(topic, &frame, except))
+    }
+
+    /// Gives a message to those of `to` alone who are of its audience, and says for how many it was queued.
+    pub(crate) fn deliver_to(
+        &self,
+        audience: Audience<'_>,
+        kind: Kind,
+        data: &[u8],
+        to: &[ConnId],
+    ) -> Result<usize, SendError> {
+        let data = match audience {
+            Audience::Topic(topic) if self.tells_more(topic) => Cow::Owned(Notice::plain(topic).seal(data)),
+            _ => Cow::Borrowed(data),
+        };
+        let frame = Frame::new(kind, &data, &self.buffers);
+        let mut reached = 0;
+        for conn in distinct(to.to_vec()) {
+            let Ok(mailbox) = self.mailbox(conn) else { continue };
+            let is_meant = match audience {
+                Audience::All => true,
+                Audience::Topic(topic) => mailbox.is_member(conn, topic) == Ok(true),
+                Audience::Conn(one) => one == conn,
+            };
+            match if is_meant { mailbox.send(conn, &frame) } else { Err(SendError::Gone) } {
+                Ok(()) => reached += 1,
+                Err(SendError::Stopped) => return Err(SendError::Stopped),
+                // Like a broadcast it goes on to the others.
+                Err(_) => {}
+            }
+        }
+        Ok(reached)
     }
 
     /// How many of this node's connections a message would be for.
@@ -120,6 +175,9 @@ impl Shared {
     }
 
     pub(crate) fn subscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
+        if self.is_coming(conn, topic, None) {
+            return Ok(false);
+        }
         let is_new = self.mailbox(conn)?.subscribe(conn, topic)?;
         if let Some(backplane) = self.backplane.as_ref().filter(|_| is_new) {
             backplane.ring();
@@ -153,7 +211,10 @@ impl Shared {
         since: Option<&str>,
         label: Option<&str>,
     ) -> Result<bool, SendError> {
-        let Some(since) = since.map(Since::parse) else { return self.enter(conn, topic, None, label) };
+        let Some(since) = since.map(Since::parse) else {
+            let is_coming = self.is_coming(conn, topic, label);
+            return if is_coming { Ok(false) } else { self.enter(conn, topic, None, label) };
+        };
         let resumed = self.resume_by_backplane(conn, topic, since, label);
         resumed.unwrap_or_else(|| self.resume(conn, topic, since, label))
     }
@@ -169,9 +230,7 @@ impl Shared {
         let mailbox = self.mailbox(conn)?;
         let enter = |people: Option<&[u8]>, is_labelled| {
             mailbox.subscribe_after(conn, topic, is_labelled, &self.buffers, |room| {
-                let bytes = room.bytes.saturating_sub(people.map_or(0, <[u8]>::len));
-                let mut first =
-                    replay.map_or_else(Vec::new, |replay| replay.fit(topic, Room { bytes, ..room }));
+                let mut first = replay.map_or_else(Vec::new, |replay| replay.fit(topic, room));
                 first.extend(people.map(|people| (Kind::Text, Cow::Borrowed(people))));
                 first
             })
@@ -194,10 +253,11 @@ impl Shared {
 
     pub(crate) fn unsubscribe(&self, conn: ConnId, topic: &str) -> Result<bool, SendError> {
         let has_waited = self.forget_resume(conn, topic);
-        let was_member = self.mailbox(conn)?.unsubscribe(conn, topic)?;
-        if was_member && self.presence.has(topic) {
-            self.presence.leave(conn, topic);
-        }
+        let mailbox = self.mailbox(conn)?;
+        let was_member = match self.presence.has(topic) {
+            true => self.presence.leave(conn, topic, || mailbox.unsubscribe(conn, topic))?,
+            false => mailbox.unsubscribe(conn, topic)?,
+        };
         Ok(has_waited || was_member)
     }
 

@@ -313,7 +313,7 @@ fn what_nobody_understands_is_counted_and_ignored() {
     let mut outside = pusher(&redis.socket());
     let except = format!("\x01{{\"except\":[{conn}]}}\nwhose?");
     for payload in
-        [&b"\x01{}"[..], b"\x01{\"op\":\"run\"}\nx", b"\x01O:8:\"stdClass\":0:{}\nx", except.as_bytes()]
+        [&b"\x01{}"[..], b"\x01{\"to\":[1]}\nx", b"\x01O:8:\"stdClass\":0:{}\nx", except.as_bytes()]
     {
         assert_eq!(outside.publish("wse:shop:topic:lobby", payload), ":1");
     }
@@ -322,6 +322,23 @@ fn what_nobody_understands_is_counted_and_ignored() {
     assert_eq!(text(&mut client), "understood");
     let stats = node.stats();
     assert_eq!((stats.backplane_received, stats.backplane_ignored, stats.backplane_sent), (5, 4, 0));
+}
+
+#[test]
+fn what_is_published_again_with_its_id_is_not_delivered_again() {
+    let redis = Redis::start("again", &[]);
+    let nodes = [node(&redis, &[]), node(&redis, &[])];
+    let mut members: Vec<_> = nodes.iter().map(|node| member(node, "lobby").0).collect();
+    settle(&redis, "lobby", 2);
+    let mut outside = pusher(&redis.socket());
+    for text in ["first", "again", "and again"] {
+        let said = format!("\x01{{\"id\":\"1\"}}\n{text}");
+        assert_eq!(outside.publish("wse:shop:topic:lobby", said.as_bytes()), ":2");
+    }
+    outside.publish("wse:shop:topic:lobby", b"end");
+    for member in &mut members {
+        assert_eq!([text(member), text(member)], ["first", "end"]);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::BufReader;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
-use wsengine::{Config, ConnId, Server};
+use wsengine::{Config, ConnId, Kind, Server};
 
 fn socket_path(name: &str) -> String {
     std::env::temp_dir()
@@ -54,6 +54,46 @@ fn a_push_reaches_all_a_topic_or_one() {
     assert_eq!(seen[0], [text("all"), text("grüße"), (0x82, b"last".to_vec())]);
     assert_eq!(seen[1], [text("all"), text("grüße")]);
     assert_eq!(seen[2], [text("all"), (0x82, vec![0xff, 0])]);
+}
+
+#[test]
+fn a_push_may_be_for_some_alone() {
+    let (server, path) = serve("some", &[]);
+    let mut clients: Vec<_> = (0..3).map(|_| open(&server)).collect();
+    let [one, two, three] = [0, 1, 2].map(|n: usize| clients[n].1.as_u64());
+    server.subscribe(clients[0].1, "lobby").unwrap();
+    server.subscribe(clients[1].1, "lobby").unwrap();
+    let mut pusher = pusher(&path);
+    let to = |who: &str, more: &str, text: &str| format!("\x01{{\"to\":[{who}]{more}}}\n{text}");
+    let all = format!("{one},\"{three}\",99999,{one}");
+    assert_eq!(pusher.publish("wse:default:all", to(&all, "", "two of all").as_bytes()), ":2");
+    assert_eq!(pusher.publish("wse:default:topic:lobby", to(&all, "", "a member").as_bytes()), ":1");
+    let except = format!(",\"except\":[{two}]");
+    let both = format!("{one},{two}");
+    assert_eq!(pusher.publish("wse:default:topic:lobby", to(&both, &except, "the other").as_bytes()), ":1");
+    assert_eq!(pusher.publish("wse:default:all", to("", "", "nobody").as_bytes()), ":0");
+    assert_eq!(pusher.publish(&format!("wse:default:conn:{one}"), to(&both, "", "him").as_bytes()), ":1");
+    server.broadcast(Kind::Text, b"end", &[]).unwrap();
+    let texts = |raw: &mut Raw, count| {
+        (0..count).map(|_| String::from_utf8(raw.read_frame().1).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(&mut clients[0].0, 5), ["two of all", "a member", "the other", "him", "end"]);
+    assert_eq!(texts(&mut clients[1].0, 1), ["end"]);
+    assert_eq!(texts(&mut clients[2].0, 2), ["two of all", "end"]);
+}
+
+/// Who has got no answer says it again.
+#[test]
+fn what_comes_again_with_its_id_is_not_delivered_again() {
+    let (server, path) = serve("again", &[]);
+    let mut client = open(&server);
+    let said = b"\x01{\"id\":\"order 17\"}\norder 17";
+    for _ in 0..3 {
+        assert_eq!(pusher(&path).publish("wse:default:all", said), ":1");
+    }
+    assert_eq!(pusher(&path).publish("wse:default:all", b"\x01{\"id\":\"order 18\"}\norder 18"), ":1");
+    assert_eq!(client.0.read_frame().1, b"order 17");
+    assert_eq!(client.0.read_frame().1, b"order 18");
 }
 
 #[test]

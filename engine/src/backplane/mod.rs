@@ -7,6 +7,7 @@
 //! Hosts leave their messages in a [`Backplane`]; a thread of its own (`service.rs`) has a session with Redis after
 //! another (`session.rs`), takes them there and hands out what comes. Where there is no order to keep, nobody waits.
 
+mod batch;
 mod history;
 mod place;
 mod service;
@@ -17,15 +18,15 @@ pub(crate) use self::place::Place;
 pub(crate) use self::service::Service;
 pub(crate) use self::topics::News;
 
-use crate::envelope::{self, Audience};
+use crate::envelope::{self, Audience, Nodes};
 use crate::error::SendError;
 use crate::event::ConnId;
 use crate::history::{Replay, Since};
 use crate::link::Shared;
 use crate::mailbox::Stop;
 use crate::notice::Notice;
-use history::{Kept, Late, Resume};
-use std::collections::{HashSet, VecDeque};
+use history::{Comer, Kept, Late, Resume};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -54,7 +55,10 @@ struct State {
     waiting: VecDeque<Outgoing>,
     bytes: usize,
     /// Who comes back to which topic, until it is there.
-    resuming: HashSet<(ConnId, Arc<str>)>,
+    comers: HashMap<(ConnId, Arc<str>), Comer>,
+    next_ticket: u64,
+    /// What should have been kept was published without Redis.
+    has_hole: bool,
 }
 
 /// Where messages for many go.
@@ -152,9 +156,15 @@ impl Shared {
         except: &[ConnId],
     ) -> Option<Result<usize, SendError>> {
         let backplane = self.backplane.as_ref()?;
-        let state = backplane.lock();
+        let mut state = backplane.lock();
         match state.mode {
-            Mode::Alone => return None,
+            Mode::Alone => {
+                // Redis should have kept it: it will have to know.
+                let rule =
+                    if let Audience::Topic(topic) = audience { self.history.rule(topic) } else { None };
+                state.has_hole |= rule.is_some();
+                return None;
+            }
             Mode::Joined => {}
             Mode::Stopping(_) => return Some(Err(SendError::Stopped)),
         }
@@ -170,7 +180,7 @@ impl Shared {
         };
         let message = match rule {
             Some((topic, rule)) => {
-                Outgoing::Kept(Box::new(Kept::new(backplane, topic, rule, kind, data, &except)))
+                Outgoing::Kept(Box::new(Kept::new(&backplane.node, topic, rule, kind, data, &except)))
             }
             None => {
                 let channel = envelope::channel(&backplane.app, audience);
@@ -190,6 +200,9 @@ impl Shared {
         label: Option<&str>,
     ) -> Option<Result<bool, SendError>> {
         let backplane = self.backplane.as_ref()?;
+        if self.is_coming(conn, topic, label) {
+            return Some(Ok(false));
+        }
         let mut state = backplane.lock();
         match state.mode {
             Mode::Alone => return None,
@@ -202,18 +215,32 @@ impl Shared {
             other => return Some(other.and_then(|_| self.enter(conn, topic, None, label))),
         }
         let topic: Arc<str> = topic.into();
-        if !state.resuming.insert((conn, topic.clone())) {
-            return Some(Ok(false));
-        }
-        let resume = Resume { conn, topic, since, label: label.map(Box::from) };
+        state.next_ticket += 1;
+        let ticket = state.next_ticket;
+        state.comers.insert((conn, topic.clone()), Comer { ticket, label: label.map(Box::from) });
+        let resume = Resume { conn, topic, since, ticket };
         self.queue(backplane, state, Outgoing::Resume(resume)).then_some(Ok(true))
+    }
+
+    /// Is somebody on the way back to a topic? Then this label is the one it will have.
+    pub(crate) fn is_coming(&self, conn: ConnId, topic: &str, label: Option<&str>) -> bool {
+        let Some(backplane) = self.backplane.as_ref().filter(|_| self.history.is_on()) else { return false };
+        let mut state = backplane.lock();
+        if state.comers.is_empty() {
+            return false;
+        }
+        let Some(comer) = state.comers.get_mut(&(conn, topic.into())) else { return false };
+        if let Some(label) = label {
+            comer.label = Some(label.into());
+        }
+        true
     }
 
     /// Takes back what [`Shared::resume_by_backplane`] has begun. False: there was nothing.
     pub(crate) fn forget_resume(&self, conn: ConnId, topic: &str) -> bool {
-        let Some(backplane) = &self.backplane else { return false };
+        let Some(backplane) = self.backplane.as_ref().filter(|_| self.history.is_on()) else { return false };
         let mut state = backplane.lock();
-        !state.resuming.is_empty() && state.resuming.remove(&(conn, topic.into()))
+        !state.comers.is_empty() && state.comers.remove(&(conn, topic.into())).is_some()
     }
 
     /// False: Redis takes too little, so the node is alone from now on.
@@ -237,7 +264,10 @@ impl Shared {
         for what in std::mem::take(&mut state.waiting) {
             let (channel, payload) = match what {
                 Outgoing::Message(channel, payload) => (channel, payload),
-                Outgoing::Kept(kept) => kept.into_plain(),
+                Outgoing::Kept(kept) => {
+                    state.has_hole = true;
+                    kept.into_plain(&backplane.app)
+                }
                 Outgoing::Resume(resume) => {
                     resume.finish(self, state, Replay::unknown());
                     continue;
@@ -266,28 +296,45 @@ impl Shared {
     fn try_receive(&self, backplane: &Backplane, channel: &[u8], payload: &[u8]) -> Result<(), String> {
         let say = |error: SendError| error.to_string();
         let mut message = envelope::open(payload, usize::MAX)?;
+        let to_nodes = envelope::nodes(&backplane.app, channel);
+        if to_nodes.is_none() && (message.word.is_some() || message.at.is_some()) {
+            return Err("it says what only nodes may say, and not on a channel of theirs".into());
+        }
         if let Some(word) = &message.word {
             let node = message.node.ok_or("it says \"presence\", but not which \"node\" does")?;
-            self.presence.hear(&node, word, self.now());
-            return Ok(());
+            return self.presence.hear(&node, word, self.now());
         }
-        let audience = envelope::audience(&backplane.app, channel)?;
+        let audience = match to_nodes {
+            Some(Nodes::Topic(topic)) => Audience::Topic(topic),
+            Some(Nodes::All | Nodes::One(_)) => return Err("that is no message for connections".into()),
+            None => envelope::audience(&backplane.app, channel)?,
+        };
         self.check(message.kind, message.data).map_err(say)?;
         match &message.node {
+            _ if message.to.is_some() => {
+                return Err(
+                    "it says \"to\", which is for push_listen: a connection is named by its own node".into(),
+                );
+            }
             Some(node) if *node != backplane.node => message.except.clear(),
             None if !message.except.is_empty() => {
                 return Err("it says \"except\", but not of which \"node\" these connections are".into());
             }
             _ => {}
         }
+        if let Some(id) = &message.id {
+            let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+            if repeats.find(id, self.now()).is_some() {
+                return Ok(());
+            }
+            repeats.note(id, 0, self.now());
+        }
         let (Some(position), Audience::Topic(topic)) = (message.at, audience) else {
-            return self
-                .deliver(audience, message.kind, message.data, &message.except)
-                .map(drop)
-                .map_err(say);
+            let delivered = self.deliver(audience, message.kind, message.data, &message.except);
+            return delivered.map(drop).map_err(say);
         };
         let data = Notice::at(topic, position).seal(message.data);
-        let delivered = self.deliver(audience, message.kind, &data, &message.except);
+        let delivered = self.deliver_sealed(topic, message.kind, &data, &message.except);
         if let Some(late) = backplane.late().get_mut(topic) {
             late.push((position, message.kind, data));
         }

@@ -79,7 +79,6 @@ async fn serve(shared: &Arc<Shared>, place: &Place, mut stopped: watch::Receiver
         let mut was_up = false;
         let up = || {
             was_up = true;
-            backplane.lock().mode = Mode::Joined;
             tell(shared, true, failures.any, "");
         };
         let outcome = session::run(shared, place, &mut topics, up, &stopped).await;

@@ -1,17 +1,16 @@
 //! One session with Redis, from the connection to its loss. All goes over the one connection (RESP3), in its order: who
 //! publishes after a subscription reaches the new member.
 
-use super::history::{self, Resume, Scripts};
+use super::history::{self, Kept, Resume, Scripts};
 use super::place::Place;
 use super::topics::{Changes, Topics};
 use super::{Backplane, MAX_WAITING_BYTES, Mode, Outgoing};
-use crate::envelope::{self, Audience};
+use crate::envelope::{self, Audience, Nodes};
 use crate::link::Shared;
-use crate::presence::{To, Word};
+use crate::presence::Word;
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, Value,
-};
+use redis::{AsyncConnectionConfig, Client, Cmd, ProtocolVersion, PushInfo, PushKind, RedisError, Value};
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,8 +29,6 @@ const GRACE_AT_STOP: Duration = Duration::from_millis(250);
 const LAG: Duration = Duration::from_secs(1);
 /// Channels in one command.
 const CHANNELS_PER_COMMAND: usize = 1_000;
-/// Bytes of messages in one pipeline.
-const BATCH_BYTES: usize = 1 << 20;
 
 /// Why a session has ended.
 pub(super) struct Lost(pub(super) String);
@@ -42,7 +39,7 @@ impl From<RedisError> for Lost {
     }
 }
 
-/// Serves until Redis is lost, or the server stops. Calls `up` when messages may go by Redis.
+/// Serves until Redis is lost, or the server stops. Calls `up` when messages go by Redis.
 pub(super) async fn run(
     shared: &Arc<Shared>,
     place: &Place,
@@ -64,17 +61,15 @@ pub(super) async fn run(
     session
         .ask(redis::cmd("PUBLISH").arg(format!("wse:{}:probe", backplane.app)).arg(&backplane.node))
         .await?;
+    session.join().await?;
     up();
     shared.presence.up();
-    session.is_up = true;
     let mut next_ping = Instant::now() + PING_INTERVAL;
     loop {
         // First what is published, then for whom: so each message comes after the subscriptions before it.
         session.take_batch(topics);
         let has_followed = session.follow(topics).await?;
-        let has_published = session.publish().await?;
-        topics.release();
-        if has_published {
+        if session.publish(topics).await? {
             next_ping = Instant::now() + PING_INTERVAL;
             continue;
         }
@@ -106,19 +101,20 @@ pub(super) async fn run(
     }
 }
 
-struct Session<'a> {
-    shared: &'a Shared,
-    backplane: &'a Backplane,
-    redis: MultiplexedConnection,
+pub(super) struct Session<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) backplane: &'a Backplane,
+    pub(super) redis: MultiplexedConnection,
     is_lost: Arc<AtomicBool>,
     stopped: watch::Receiver<bool>,
     /// Messages go by it.
     is_up: bool,
     /// The next messages of the hosts.
-    batch: Vec<Outgoing>,
-    /// Who waits for an answer.
-    resumes: Vec<Resume>,
-    scripts: Option<Scripts>,
+    pub(super) batch: Vec<Outgoing>,
+    /// Who comes back, and waits for an answer, by topic; and the topics in their order.
+    pub(super) comers: HashMap<Arc<str>, Vec<Resume>>,
+    pub(super) wanted: VecDeque<Arc<str>>,
+    pub(super) scripts: Option<Scripts>,
 }
 
 impl Drop for Session<'_> {
@@ -129,8 +125,8 @@ impl Drop for Session<'_> {
         self.shared.presence.down();
         self.backplane.late().clear();
         let mut state = self.backplane.lock();
-        let resumes = self.resumes.drain(..).map(Outgoing::Resume);
-        for message in resumes.chain(self.batch.drain(..)).collect::<Vec<_>>().into_iter().rev() {
+        let comers = self.comers.drain().flat_map(|(_, comers)| comers).map(Outgoing::Resume);
+        for message in comers.chain(self.batch.drain(..)).collect::<Vec<_>>().into_iter().rev() {
             state.bytes += message.cost();
             state.waiting.push_front(message);
         }
@@ -160,9 +156,18 @@ impl<'a> Session<'a> {
             });
         let redis = client.get_multiplexed_async_connection_with_config(&config).await?;
         let (is_lost, stopped) = (is_lost.clone(), stopped.clone());
-        let (batch, resumes) = (Vec::new(), Vec::new());
-        let is_up = false;
-        Ok(Session { shared, backplane, redis, is_lost, stopped, is_up, batch, resumes, scripts: None })
+        Ok(Session {
+            shared,
+            backplane,
+            redis,
+            is_lost,
+            stopped,
+            is_up: false,
+            batch: Vec::new(),
+            comers: HashMap::new(),
+            wanted: VecDeque::new(),
+            scripts: None,
+        })
     }
 
     /// What is heard besides topics.
@@ -170,18 +175,59 @@ impl<'a> Session<'a> {
         let Backplane { app, node, .. } = self.backplane;
         let mut channels = vec![envelope::channel(app, Audience::All)];
         if self.shared.presence.is_on() {
-            channels.extend([None, Some(&**node)].map(|node| envelope::channel_of_nodes(app, node)));
+            channels.extend([Nodes::All, Nodes::One(node)].map(|to| envelope::channel_of_nodes(app, to)));
         }
         channels
     }
 
-    async fn load_scripts(&mut self) -> Result<(), Lost> {
-        if self.shared.history.is_on() {
-            let publish = self.load(history::PUBLISH).await?;
-            let read = self.load(history::READ).await?;
-            self.scripts = Some(Scripts { publish, read });
+    /// Makes Redis know the scripts of the history, and looks whether this node may run them: a right that is missing shows
+    /// now, and not by the first message.
+    pub(super) async fn load_scripts(&mut self) -> Result<(), Lost> {
+        if !self.shared.history.is_on() {
+            return Ok(());
         }
+        let about = self.ask(redis::cmd("INFO").arg("server")).await?;
+        let about: String = redis::from_redis_value(about).map_err(|error| Lost(error.to_string()))?;
+        let run = about.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().to_owned();
+        let publish = self.load(history::PUBLISH).await?;
+        let read = self.load(history::READ).await?;
+        let scripts = Scripts { publish, read, run };
+        let Backplane { app, node, .. } = self.backplane;
+        self.ask(&Kept::probe(node).command(app, &scripts)).await?;
+        self.ask(&history::read(self.shared, app, &scripts, "", &[])).await?;
+        self.scripts = Some(scripts);
         Ok(())
+    }
+
+    /// From now on messages go by Redis. What was published without it is not in its history: it is told before, so that
+    /// whoever may have missed that hears of a gap.
+    async fn join(&mut self) -> Result<(), Lost> {
+        while !self.try_join() {
+            self.tell_hole().await?;
+        }
+        self.is_up = true;
+        Ok(())
+    }
+
+    pub(super) async fn tell_hole(&self) -> Result<(), Lost> {
+        let told = self.ask(redis::cmd("INCR").arg(history::times(&self.backplane.app))).await;
+        if told.is_err() {
+            self.backplane.lock().has_hole = true;
+        }
+        told.map(drop)
+    }
+
+    /// False: there is a hole, of which Redis has to be told first.
+    fn try_join(&self) -> bool {
+        let mut state = self.backplane.lock();
+        if std::mem::take(&mut state.has_hole) {
+            return false;
+        }
+        // A server that stops meanwhile has nothing to wait for.
+        if state.mode == Mode::Alone {
+            state.mode = Mode::Joined;
+        }
+        true
     }
 
     async fn load(&self, script: &str) -> Result<String, Lost> {
@@ -191,7 +237,10 @@ impl<'a> Session<'a> {
 
     /// Waits for Redis, but when the server stops not for long, and not at all when hosts have given it up. Whoever rings
     /// meanwhile is heard afterwards, as nobody sleeps without having looked once more.
-    async fn answer<T>(&self, answer: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Lost> {
+    pub(super) async fn answer<T>(
+        &self,
+        answer: impl Future<Output = redis::RedisResult<T>>,
+    ) -> Result<T, Lost> {
         let mut stopped = self.stopped.clone();
         let too_late = async {
             let _ = stopped.wait_for(|stopped| *stopped).await;
@@ -239,79 +288,10 @@ impl<'a> Session<'a> {
     }
 
     fn channels(&self, topics: &[Arc<str>]) -> Vec<String> {
-        topics.iter().map(|name| envelope::channel(&self.backplane.app, Audience::Topic(name))).collect()
-    }
-
-    /// Takes what hosts have left, and has topics followed to which somebody comes back.
-    fn take_batch(&mut self, topics: &mut Topics) {
-        let mut state = self.backplane.lock();
-        let mut bytes = 0;
-        while bytes < BATCH_BYTES
-            && let Some(message) = state.waiting.pop_front()
-        {
-            bytes += message.cost();
-            if let Outgoing::Resume(resume) = &message {
-                topics.hold(&resume.topic);
-            }
-            self.batch.push(message);
-        }
-        state.bytes -= bytes;
-    }
-
-    /// Publishes what there is of messages and of words of this node, and asks for those who come back. False: there was
-    /// nothing.
-    async fn publish(&mut self) -> Result<bool, Lost> {
-        let words = self.shared.presence.words(self.shared.now(), BATCH_BYTES);
-        if self.batch.is_empty() && words.is_empty() {
-            return Ok(false);
-        }
-        let mut pipeline = Pipeline::with_capacity(self.batch.len() + words.len());
-        let mut count = 0;
-        // From here on nobody knows what becomes of them, so they are not delivered another time.
-        for what in std::mem::take(&mut self.batch) {
-            match (what, &self.scripts) {
-                (Outgoing::Message(channel, payload), _) => {
-                    pipeline.cmd("PUBLISH").arg(channel).arg(payload).ignore();
-                    count += 1;
-                }
-                (Outgoing::Kept(kept), Some(scripts)) => {
-                    pipeline.add_command(kept.command(scripts)).ignore();
-                    count += 1;
-                }
-                (Outgoing::Resume(resume), Some(scripts)) => {
-                    pipeline.add_command(resume.command(self.backplane, scripts));
-                    self.backplane.late().entry(resume.topic.clone()).or_default();
-                    self.resumes.push(resume);
-                }
-                // The option was looked at before.
-                (Outgoing::Kept(_) | Outgoing::Resume(_), None) => {}
-            }
-        }
-        for (to, word) in words {
-            let app = &self.backplane.app;
-            let channel = match to {
-                To::Nodes => envelope::channel_of_nodes(app, None),
-                To::Node(node) => envelope::channel_of_nodes(app, Some(&node)),
-                To::Topic(topic) => envelope::channel(app, Audience::Topic(&topic)),
-            };
-            pipeline.cmd("PUBLISH").arg(channel).arg(word).ignore();
-        }
-        let mut redis = self.redis.clone();
-        let answers: Vec<Value> = self.answer(async move { pipeline.query_async(&mut redis).await }).await?;
-        self.backplane.counts.sent.fetch_add(count, Ordering::Relaxed);
-        self.finish_resumes(answers)?;
-        Ok(true)
-    }
-
-    /// Whoever has come back becomes a member. Nothing that Redis says is heard meanwhile.
-    fn finish_resumes(&mut self, answers: Vec<Value>) -> Result<(), Lost> {
-        let late = std::mem::take(&mut *self.backplane.late());
-        for (resume, answer) in self.resumes.drain(..).zip(answers) {
-            let Some(rule) = self.shared.history.rule(&resume.topic) else { continue };
-            let replay = resume.replay(answer, rule, &late).map_err(|error| Lost(error.to_string()))?;
-            resume.finish(self.shared, &mut self.backplane.lock(), replay);
-        }
-        Ok(())
+        let app = &self.backplane.app;
+        let all = topics.iter().map(|name| envelope::channel(app, Audience::Topic(name)));
+        let told = topics.iter().filter(|name| self.shared.tells_more(name));
+        all.chain(told.map(|name| envelope::channel_of_nodes(app, Nodes::Topic(name)))).collect()
     }
 
     async fn say_bye(&self) -> Result<(), Lost> {
@@ -319,7 +299,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let Backplane { app, node, .. } = self.backplane;
-        let channel = envelope::channel_of_nodes(app, None);
+        let channel = envelope::channel_of_nodes(app, Nodes::All);
         self.ask(redis::cmd("PUBLISH").arg(channel).arg(Word::Bye.seal(node))).await.map(drop)
     }
 }

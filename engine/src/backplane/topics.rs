@@ -37,8 +37,8 @@ pub(super) struct Topics {
     known: HashMap<Arc<str>, Topic>,
     /// Those whose state in Redis may be another than wanted.
     changed: Vec<Arc<str>>,
-    /// Those that are wanted also without members.
-    held: Vec<Arc<str>>,
+    /// For how many each is wanted who are no members yet.
+    held: HashMap<Arc<str>, usize>,
 }
 
 #[derive(Default)]
@@ -75,14 +75,18 @@ impl Topics {
 
     /// A topic is wanted for somebody who will be a member.
     pub(super) fn hold(&mut self, name: &Arc<str>) {
-        self.held.push(name.clone());
+        *self.held.entry(name.clone()).or_default() += 1;
         self.count(name.clone(), true);
     }
 
-    /// All who were waited for have become members, or have not.
-    pub(super) fn release(&mut self) {
-        for name in std::mem::take(&mut self.held) {
-            self.count(name, false);
+    /// One that was waited for has become a member, or has not.
+    pub(super) fn release(&mut self, name: &Arc<str>) {
+        if let Some(held) = self.held.get_mut(name) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(name);
+            }
+            self.count(name.clone(), false);
         }
     }
 
@@ -122,7 +126,9 @@ impl Topics {
 
     /// Redis knows nothing any more, and nobody waits for it.
     pub(super) fn forget(&mut self) {
-        self.release();
+        for (name, held) in std::mem::take(&mut self.held) {
+            (0..held).for_each(|_| self.count(name.clone(), false));
+        }
         self.known.retain(|_, topic| topic.threads > 0);
         self.known.values_mut().for_each(|topic| topic.is_subscribed = false);
         self.changed = self.known.keys().cloned().collect();

@@ -6,7 +6,6 @@
 
 mod kept;
 
-use crate::envelope::Audience;
 use crate::error::SendError;
 use crate::event::ConnId;
 use crate::link::Shared;
@@ -18,6 +17,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wsengine_proto::Kind;
+use wsengine_proto::frame::MAX_HEADER_BYTES;
 
 /// What is kept of topics whose names begin so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,13 +102,13 @@ impl<'a> Replay<'a> {
         Replay::of_nothing(Since::Unknown)
     }
 
-    /// What goes to a client that has so much room: how things stand, then the messages. The oldest that do not fit are left
-    /// out, and missing.
+    /// What goes to a client that has so much room: how things stand, then the messages, in half of it, for more will come. The
+    /// oldest that do not fit are left out, and missing.
     pub(crate) fn fit(mut self, topic: &str, room: Room) -> Vec<(Kind, Cow<'a, [u8]>)> {
         let mut bytes = 0;
-        let fitting = self.messages.iter().rev().take(room.messages).take_while(|(_, data)| {
-            bytes += data.len();
-            bytes <= room.bytes
+        let fitting = self.messages.iter().rev().take(room.messages / 2).take_while(|(_, data)| {
+            bytes += data.len() + MAX_HEADER_BYTES;
+            bytes <= room.bytes / 2
         });
         let too_many = self.messages.len() - fitting.count();
         if let Some(from) = self.from.as_mut().filter(|_| too_many > 0) {
@@ -178,7 +178,7 @@ impl Shared {
         let mut kept = self.history.lock();
         let position = kept.next(number, rule, topic, now);
         let message = Notice::at(topic, position).seal(data);
-        let reached = self.deliver(Audience::Topic(topic), kind, &message, except);
+        let reached = self.deliver_sealed(topic, kind, &message, except);
         if reached.is_ok() {
             kept.keep(number, rule, topic, Message { kind, data: message }, now);
         }
@@ -254,9 +254,10 @@ mod tests {
                 "\x01{{\"topic\":\"t\",\"at\":\"0000000000000001:{offset}\",\"gap\":{gap},\"replay\":{replay}}}\n"
             )
         };
-        assert_eq!(sent(9, 3), [&*notice(7, false, 3), "one", "two", "six"]);
-        assert_eq!(sent(8, 3), [&*notice(8, true, 2), "two", "six"]);
-        assert_eq!(sent(100, 1), [&*notice(9, true, 1), "six"]);
+        let all = 2 * 3 * (3 + MAX_HEADER_BYTES);
+        assert_eq!(sent(all, 6), [&*notice(7, false, 3), "one", "two", "six"]);
+        assert_eq!(sent(all - 2, 6), [&*notice(8, true, 2), "two", "six"]);
+        assert_eq!(sent(1_000, 2), [&*notice(9, true, 1), "six"]);
         assert_eq!(sent(0, 0), [notice(10, true, 0)]);
     }
 }

@@ -103,7 +103,8 @@ impl Inner {
     }
 }
 
-fn distinct(mut conns: Vec<ConnId>) -> Vec<ConnId> {
+/// In ascending order, each once.
+pub(crate) fn distinct(mut conns: Vec<ConnId>) -> Vec<ConnId> {
     conns.sort_unstable();
     conns.dedup();
     conns

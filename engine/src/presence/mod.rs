@@ -12,7 +12,6 @@ mod service;
 pub(crate) use nodes::{To, Word};
 pub(crate) use service::Service;
 
-use crate::envelope::Audience;
 use crate::error::SendError;
 use crate::event::ConnId;
 use crate::link::Shared;
@@ -122,33 +121,47 @@ impl Presence {
         let topic: Arc<str> = topic.into();
         let id = self.own(conn);
         let mut people = state.people(&topic);
+        let own = id.person(label);
+        people.retain(|person| person.id != own.id);
         if !label.is_empty() {
-            let new = id.person(label);
-            people.retain(|person| person.id != new.id);
-            people.push(new);
+            people.push(own);
         }
         let is_new = enter(Notice::present(&topic, &people).seal(&[]))?;
         drop(people);
-        if !label.is_empty() {
+        if label.is_empty() {
+            self.hide(&mut state, conn, &topic);
+        } else {
             state.of.entry(conn).or_default().insert(topic.clone());
             state.set(&self.node, &topic, id, Some(label.into()));
-            drop(state);
-            self.gone.bell.ring();
         }
+        drop(state);
+        self.gone.bell.ring();
         Ok(is_new)
     }
 
-    /// The end of a membership.
-    pub(crate) fn leave(&self, conn: ConnId, topic: &str) {
+    /// Ends a membership by `leave`, which says whether there was one.
+    pub(crate) fn leave(
+        &self,
+        conn: ConnId,
+        topic: &str,
+        leave: impl FnOnce() -> Result<bool, SendError>,
+    ) -> Result<bool, SendError> {
         let mut state = self.lock();
+        let was_member = leave()?;
+        self.hide(&mut state, conn, topic);
+        drop(state);
+        self.gone.bell.ring();
+        Ok(was_member)
+    }
+
+    /// Shows somebody no more.
+    fn hide(&self, state: &mut State, conn: ConnId, topic: &str) {
         let Some(topics) = state.of.get_mut(&conn) else { return };
         let Some(topic) = topics.take(topic) else { return };
         if topics.is_empty() {
             state.of.remove(&conn);
         }
         state.set(&self.node, &topic, self.own(conn), None);
-        drop(state);
-        self.gone.bell.ring();
     }
 
     /// Who is there, those of this node's topics.
@@ -220,7 +233,7 @@ impl Shared {
             if !joined.is_empty() || !left.is_empty() {
                 let notice = Notice::changed(&name, &joined, &left).seal(&[]);
                 // A server that stops has nobody to tell.
-                let _ = self.deliver(Audience::Topic(&name), Kind::Text, &notice, &[]);
+                let _ = self.deliver_sealed(&name, Kind::Text, &notice, &[]);
             }
             if topic.people.is_empty() {
                 state.topics.remove(&name);
@@ -239,6 +252,15 @@ mod tests {
 
     fn conn(n: u64) -> ConnId {
         ConnId::from_u64(n)
+    }
+
+    fn said_by(presence: &Presence, node: &str, word: &Word<'_>, now: std::time::Duration) {
+        presence.hear(node, word, now).unwrap();
+    }
+
+    /// The name of another node.
+    fn node(letter: char) -> String {
+        std::iter::repeat_n(letter, 32).collect()
     }
 
     fn there(presence: &Presence, topic: &str) -> Vec<(String, String)> {
@@ -267,8 +289,8 @@ mod tests {
         presence.join(conn(2), "room:b", "Bob", |_| Ok(true)).unwrap();
         presence.join(conn(3), "room:a", "", |_| Ok(true)).unwrap();
         assert_eq!(there(&presence, "room:a"), pairs(&[("01234567-1", "Ann"), ("01234567-2", "Bob")]));
-        presence.leave(conn(1), "room:a");
-        presence.leave(conn(1), "room:b");
+        assert_eq!(presence.leave(conn(1), "room:a", || Ok(true)), Ok(true));
+        assert_eq!(presence.leave(conn(1), "room:b", || Ok(false)), Ok(false));
         assert_eq!(there(&presence, "room:a"), pairs(&[("01234567-2", "Bob")]));
         presence.gone.note(conn(2));
         assert_eq!(there(&presence, "room:a"), []);
@@ -290,6 +312,8 @@ mod tests {
             presence.join(conn(1), "room:a", label, |_| Ok(true)).unwrap();
         }
         assert_eq!(there(&presence, "room:a"), pairs(&[("01234567-1", "Anna")]));
+        presence.join(conn(1), "room:a", "", |_| Ok(false)).unwrap();
+        assert_eq!(there(&presence, "room:a"), [], "it looks on now");
     }
 
     fn here(people: &[(u64, &'static str)]) -> Word<'static> {
@@ -303,15 +327,15 @@ mod tests {
     fn a_node_that_is_silent_is_gone_within_a_minute_and_its_people_with_it() {
         let (presence, seconds) = (presence(), std::time::Duration::from_secs);
         presence.follow(&["room:a".into()], &[]);
-        presence.hear("ffffffffffff", &here(&[(1, "Ann"), (2, "Bob")]), seconds(100));
-        presence.hear("eeeeeeeeeeee", &here(&[(1, "Eve")]), seconds(100));
-        presence.hear("eeeeeeeeeeee", &Word::Alive, seconds(115));
+        said_by(&presence, &node('f'), &here(&[(1, "Ann"), (2, "Bob")]), seconds(100));
+        said_by(&presence, &node('e'), &here(&[(1, "Eve")]), seconds(100));
+        said_by(&presence, &node('e'), &Word::Alive, seconds(115));
         let labels = || there(&presence, "room:a").into_iter().map(|(_, label)| label).collect::<Vec<_>>();
         presence.forget_silent_nodes(seconds(149));
         assert_eq!(labels(), ["Eve", "Ann", "Bob"]);
         presence.forget_silent_nodes(seconds(151));
         assert_eq!(labels(), ["Eve"]);
-        presence.hear("eeeeeeeeeeee", &here(&[(2, "Eva")]), seconds(152));
+        said_by(&presence, &node('e'), &here(&[(2, "Eva")]), seconds(152));
         assert_eq!(labels(), ["Eva"]);
         presence.follow(&[], &["room:a".into()]);
         assert_eq!(labels(), [""; 0]);
@@ -330,10 +354,25 @@ mod tests {
         let who = "\x01{\"node\":\"0123456789abcdef\",\"presence\":{\"who\":{\"topic\":\"room:a\"}}}\n";
         let bye = "\x01{\"node\":\"0123456789abcdef\",\"presence\":\"bye\"}\n";
         assert_eq!(said(&presence), [(To::Nodes, bye.into()), (To::Topic("room:a".into()), who.into())]);
-        presence.hear("ffffffffffff", &Word::Alive, second);
-        assert_eq!(said(&presence), [(To::Node("ffffffffffff".into()), who.into())]);
-        presence.hear("ffffffffffff", &Word::Alive, second);
+        said_by(&presence, &node('f'), &Word::Alive, second);
+        assert_eq!(said(&presence), [(To::Node(node('f').into()), who.into())]);
+        said_by(&presence, &node('f'), &Word::Alive, second);
         assert_eq!(said(&presence), []);
+    }
+
+    /// It may have lost its last member there meanwhile, and not hear what is asked on the topic's channel.
+    #[test]
+    fn after_a_loss_those_whose_people_are_known_are_asked_themselves() {
+        let (presence, second) = (presence(), std::time::Duration::from_secs(1));
+        let room: [Arc<str>; 1] = ["room:a".into()];
+        presence.up();
+        presence.follow(&room, &[]);
+        said_by(&presence, &node('f'), &here(&[(1, "Bob")]), second);
+        presence.down();
+        presence.follow(&room, &[]);
+        presence.up();
+        let asked = presence.words(second, usize::MAX).into_iter().map(|(to, _)| to).collect::<Vec<_>>();
+        assert_eq!(asked, [To::Nodes, To::Topic(room[0].clone()), To::Node(node('f').into())]);
     }
 
     #[test]
@@ -342,13 +381,16 @@ mod tests {
         presence.up();
         presence.follow(&["room:a".into()], &[]);
         presence.join(conn(1), "room:a", "Ann", |_| Ok(true)).unwrap();
-        presence.hear("ffffffffffff", &here(&[(1, "Bob")]), second);
+        said_by(&presence, &node('f'), &here(&[(1, "Bob")]), second);
         let _ = presence.words(second, usize::MAX);
-        presence.hear("ffffffffffff", &Word::Who { topic: "room:a".into() }, second);
-        presence.hear("ffffffffffff", &Word::Who { topic: "room:b".into() }, second);
+        said_by(&presence, &node('f'), &Word::Who { topic: "room:a".into() }, second);
+        said_by(&presence, &node('f'), &Word::Who { topic: "room:b".into() }, second);
         let words = presence.words(second, usize::MAX);
-        assert_eq!(words, [(To::Node("ffffffffffff".into()), here(&[(1, "Ann")]).seal("0123456789abcdef"))]);
-        presence.leave(conn(1), "room:a");
+        let none = Word::Here { topic: "room:b".into(), people: Vec::new() };
+        let told = [here(&[(1, "Ann")]), none]
+            .map(|word| (To::Node(node('f').into()), word.seal("0123456789abcdef")));
+        assert_eq!(words, told, "also that nobody is there");
+        presence.leave(conn(1), "room:a", || Ok(true)).unwrap();
         let changed = Word::Changed { topic: "room:a".into(), joined: Vec::new(), left: vec![1] };
         let words = presence.words(second, usize::MAX);
         assert_eq!(words, [(To::Topic("room:a".into()), changed.seal("0123456789abcdef"))]);

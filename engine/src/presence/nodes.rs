@@ -15,6 +15,10 @@ use std::time::Duration;
 const ALIVE: Duration = Duration::from_secs(15);
 /// One that has not been heard of for so long is gone.
 const SILENCE: Duration = Duration::from_secs(50);
+/// So many others are believed.
+const MOST_NODES: usize = 4_096;
+/// The length of a node's name.
+const NODE_BYTES: usize = 32;
 
 /// What one node says to others.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +118,12 @@ impl Presence {
         for topic in topics.iter().filter(|topic| self.has(topic)) {
             state.nodes.followed.insert(topic.clone());
             state.nodes.to_ask.insert((None, topic.clone()));
+            // Those whose people are known from before may have none any more, and then they do not hear what is said there.
+            let State { topics, nodes, .. } = &mut *state;
+            let known = topics.get(topic).into_iter().flat_map(|known| known.people.keys());
+            let others =
+                known.filter(|id| id.node != self.node).map(|id| (Some(id.node.clone()), topic.clone()));
+            nodes.to_ask.extend(others);
         }
         for topic in no_more {
             if state.nodes.followed.remove(topic) {
@@ -173,12 +183,19 @@ impl Presence {
         words
     }
 
-    /// What another node says.
-    pub(crate) fn hear(&self, node: &str, word: &Word<'_>, now: Duration) {
+    /// What another node says; or in words why it is none.
+    pub(crate) fn hear(&self, node: &str, word: &Word<'_>, now: Duration) -> Result<(), String> {
         if !self.is_on() || *node == *self.node {
-            return;
+            return Ok(());
+        }
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if node.len() != NODE_BYTES || !node.bytes().all(is_hex) {
+            return Err("the name of its node is none".into());
         }
         let mut state = self.lock();
+        if !state.nodes.heard.contains_key(node) && state.nodes.heard.len() >= MOST_NODES {
+            return Err("there are too many nodes".into());
+        }
         let node: Arc<str> = node.into();
         if let Word::Bye = word {
             self.forget_node(&mut state, &node);
@@ -193,12 +210,15 @@ impl Presence {
         let fits = |label: &Cow<'_, str>| (1..=MAX_LABEL_BYTES).contains(&label.len());
         match word {
             Word::Alive | Word::Bye => {}
-            Word::Who { topic } => {
-                let own = state.topics.get_key_value(&**topic).map(|(name, _)| (Some(node), name.clone()));
-                state.nodes.to_tell.extend(own);
+            // Also that nobody is.
+            Word::Who { topic } if state.nodes.is_up => {
+                let topic =
+                    state.topics.get_key_value(&**topic).map_or_else(|| (&**topic).into(), |it| it.0.clone());
+                state.nodes.to_tell.insert((Some(node), topic));
             }
+            Word::Who { .. } => {}
             Word::Here { topic, people } => {
-                let Some(topic) = followed(topic) else { return };
+                let Some(topic) = followed(topic) else { return Ok(()) };
                 let there: HashSet<u64> = people.iter().map(|(conn, _)| *conn).collect();
                 self.forget(&mut state, &topic, |id| id.node == node && !there.contains(&id.conn));
                 for (conn, label) in people.iter().filter(|(_, label)| fits(label)) {
@@ -207,7 +227,7 @@ impl Presence {
                 }
             }
             Word::Changed { topic, joined, left } => {
-                let Some(topic) = followed(topic) else { return };
+                let Some(topic) = followed(topic) else { return Ok(()) };
                 let joined = joined.iter().filter(|(_, label)| fits(label));
                 let joined = joined.map(|(conn, label)| (*conn, Some((**label).into())));
                 for (conn, label) in joined.chain(left.iter().map(|conn| (*conn, None))) {
@@ -217,6 +237,7 @@ impl Presence {
         }
         drop(state);
         self.gone.bell.ring();
+        Ok(())
     }
 
     /// Who has not been heard of for long is gone.

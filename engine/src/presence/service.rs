@@ -94,12 +94,18 @@ impl Service {
 
 fn serve(shared: &Shared) {
     let bell = &shared.presence.gone.bell;
+    let mut looked = shared.now();
     loop {
         match bell.wait(LOOK) {
             Rung::Over => return,
             Rung::Yes if !bell.rest(PAUSE) => return,
-            Rung::Yes => {}
-            Rung::No => shared.presence.forget_silent_nodes(shared.now()),
+            Rung::Yes | Rung::No => {}
+        }
+        // However much it rings.
+        let now = shared.now();
+        if now >= looked + LOOK {
+            looked = now;
+            shared.presence.forget_silent_nodes(now);
         }
         shared.announce();
         if let Some(backplane) = &shared.backplane {

@@ -13,8 +13,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -328,19 +327,28 @@ impl Client<'_> {
 /// Carries a push out, and says how many connections it reaches; or what is wrong with it, in words.
 fn publish(shared: &Shared, channel: &[u8], payload: &[u8]) -> Result<usize, String> {
     let audience = envelope::audience(&shared.settings.app, channel)?;
-    let Message { kind, data, mut except, node, at, word } = envelope::open(payload, MAX_HEAD_BYTES)?;
-    if at.is_some() || word.is_some() {
-        return Err("\"at\" and \"presence\" in an envelope are for nodes alone".into());
+    let Message { kind, data, except, mut to, id, node, at, word } = envelope::open(payload, MAX_HEAD_BYTES)?;
+    if at.is_some() || word.is_some() || node.is_some() {
+        return Err("\"at\", \"node\" and \"presence\" in an envelope are for nodes alone".into());
     }
-    if node.is_some_and(|node| node != shared.node) {
-        except.clear();
+    let repeats = || shared.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(reached) = id.as_ref().and_then(|id| repeats().find(id, shared.now())) {
+        return Ok(reached);
     }
-    let done = shared.check(kind, data).and_then(|()| match audience {
-        Audience::All => shared.broadcast(kind, data, &except),
-        Audience::Topic(topic) => shared.publish(kind, topic, data, &except),
-        Audience::Conn(_) => shared.deliver(audience, kind, data, &except),
+    if let Some(to) = &mut to {
+        to.retain(|conn| !except.contains(conn));
+    }
+    let done = shared.check(kind, data).and_then(|()| match (&to, audience) {
+        (Some(to), _) => shared.deliver_to(audience, kind, data, to),
+        (None, Audience::All) => shared.broadcast(kind, data, &except),
+        (None, Audience::Topic(topic)) => shared.publish(kind, topic, data, &except),
+        (None, Audience::Conn(_)) => shared.deliver(audience, kind, data, &except),
     });
-    done.map_err(|error| error.to_string())
+    let reached = done.map_err(|error| error.to_string())?;
+    if let Some(id) = id {
+        repeats().note(&id, reached, shared.now());
+    }
+    Ok(reached)
 }
 
 /// In a time that does not tell how much of a password was right.

@@ -129,7 +129,7 @@ function receive(data, link) {
     return;
   }
   if (envelope.replay !== undefined) comeBack(envelope);
-  if (envelope.at) position = envelope.at;
+  else if (envelope.at) position = envelope.at;
   if (envelope.present) people.clear();
   for (const someone of [...envelope.present ?? [], ...envelope.joined ?? []]) meet(someone, !envelope.present);
   for (const someone of envelope.left ?? []) part(someone);
@@ -155,9 +155,10 @@ function open(data) {
   return { ...JSON.parse(data.slice(1, end)), text: data.slice(end + 1) };
 }
 
-function comeBack({ gap, replay }) {
+function comeBack({ gap, replay, at = '' }) {
   old = replay;
   if (gap && position !== '') note('Something that was said meanwhile is missing here.', Date.now());
+  position = at;
 }
 
 /** After what was said before. */
@@ -176,8 +177,7 @@ function meet(someone, isNews) {
 }
 
 function part(someone) {
-  people.delete(someone.id);
-  if (me !== null) note(`${JSON.parse(someone.label).name} left.`, Date.now());
+  if (people.delete(someone.id) && me !== null) note(`${JSON.parse(someone.label).name} left.`, Date.now());
 }
 
 function showState(link) {

@@ -1,0 +1,165 @@
+//! What goes to Redis in one batch: messages, words of this node, questions of those who come back; and what becomes of it.
+
+use super::Outgoing;
+use super::history::{self, Found};
+use super::session::{Lost, Session};
+use super::topics::Topics;
+use crate::envelope::{self, Nodes};
+use crate::history::Replay;
+use crate::presence::To;
+use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Bytes of messages in one pipeline.
+const BATCH_BYTES: usize = 1 << 20;
+
+impl Session<'_> {
+    /// Takes what hosts have left, and has topics followed to which somebody comes back.
+    pub(super) fn take_batch(&mut self, topics: &mut Topics) {
+        let mut state = self.backplane.lock();
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES
+            && let Some(message) = state.waiting.pop_front()
+        {
+            bytes += message.cost();
+            match message {
+                Outgoing::Resume(resume) => {
+                    topics.hold(&resume.topic);
+                    let comers = self.comers.entry(resume.topic.clone()).or_default();
+                    if comers.is_empty() {
+                        self.wanted.push_back(resume.topic.clone());
+                    }
+                    comers.push(resume);
+                }
+                message => self.batch.push(message),
+            }
+        }
+        state.bytes -= bytes;
+    }
+
+    /// Publishes what there is of messages and of words of this node, and asks for those who come back. False: there was
+    /// nothing.
+    pub(super) async fn publish(&mut self, topics: &mut Topics) -> Result<bool, Lost> {
+        let app = &self.backplane.app;
+        let words = self.shared.presence.words(self.shared.now(), BATCH_BYTES);
+        let most = history::reading(self.shared).0.min(self.wanted.len());
+        let wanted: Vec<_> = self.wanted.drain(..most).collect();
+        if self.batch.is_empty() && words.is_empty() && wanted.is_empty() {
+            return Ok(false);
+        }
+        // From here on nobody knows what becomes of them, so they are not delivered another time.
+        let batch = std::mem::take(&mut self.batch);
+        let mut pipeline = Pipeline::with_capacity(batch.len() + words.len() + wanted.len());
+        for what in &batch {
+            match (what, &self.scripts) {
+                (Outgoing::Message(channel, payload), _) => {
+                    pipeline.cmd("PUBLISH").arg(channel).arg(payload);
+                }
+                (Outgoing::Kept(kept), Some(scripts)) => {
+                    pipeline.add_command(kept.command(app, scripts));
+                }
+                // They are not there without the option, and who comes back is not in here.
+                (Outgoing::Kept(_), None) | (Outgoing::Resume(_), _) => {}
+            }
+        }
+        for topic in &wanted {
+            let (Some(scripts), Some(comers)) = (&self.scripts, self.comers.get(topic)) else { continue };
+            pipeline.add_command(history::read(self.shared, app, scripts, topic, comers));
+            self.backplane.late().entry(topic.clone()).or_default();
+        }
+        for (to, word) in words {
+            let channel = match &to {
+                To::Nodes => envelope::channel_of_nodes(app, Nodes::All),
+                To::Node(node) => envelope::channel_of_nodes(app, Nodes::One(node)),
+                To::Topic(topic) => envelope::channel_of_nodes(app, Nodes::Topic(topic)),
+            };
+            pipeline.cmd("PUBLISH").arg(channel).arg(word).ignore();
+        }
+        pipeline.ignore_errors();
+        let mut redis = self.redis.clone();
+        let answers: Vec<RedisResult<Value>> =
+            self.answer(async move { pipeline.query_async(&mut redis).await }).await?;
+        let (published, read) = answers.split_at(batch.len().min(answers.len()));
+        let has_forgotten = self.greet(topics, wanted, read);
+        self.settle(batch, published, has_forgotten).await?;
+        Ok(true)
+    }
+
+    /// Looks at what became of a batch. What Redis could not keep is published all the same, and goes once more, before all
+    /// that follows.
+    async fn settle(
+        &mut self,
+        batch: Vec<Outgoing>,
+        answers: &[RedisResult<Value>],
+        mut has_forgotten: bool,
+    ) -> Result<(), Lost> {
+        let mut lost: Result<(), Lost> = Ok(());
+        let mut has_hole = false;
+        for (what, answer) in batch.into_iter().zip(answers) {
+            match (what, answer) {
+                (_, Ok(_)) => {
+                    self.backplane.counts.sent.fetch_add(1, Ordering::Relaxed);
+                }
+                (what, Err(error)) if is_no_script(error) => {
+                    has_forgotten = true;
+                    self.batch.push(what);
+                }
+                (Outgoing::Kept(kept), Err(error)) => {
+                    tracing::warn!(%error, "Redis cannot keep a message");
+                    has_hole = true;
+                    let (channel, payload) = kept.into_plain(&self.backplane.app);
+                    self.batch.push(Outgoing::Message(channel, payload));
+                }
+                (what, Err(error)) => {
+                    lost = Err(error.clone().into());
+                    self.batch.push(what);
+                }
+            }
+        }
+        lost?;
+        if has_hole {
+            self.tell_hole().await?;
+        }
+        if has_forgotten { self.load_scripts().await } else { Ok(()) }
+    }
+
+    /// Whoever has come back becomes a member. Nothing that Redis says is heard meanwhile. True: Redis has been told to forget
+    /// the scripts.
+    fn greet(&mut self, topics: &mut Topics, wanted: Vec<Arc<str>>, answers: &[RedisResult<Value>]) -> bool {
+        let mut has_forgotten = false;
+        let late = std::mem::take(&mut *self.backplane.late());
+        for (topic, answer) in wanted.into_iter().zip(answers) {
+            let rule = self.shared.history.rule(&topic);
+            let found = match (answer, rule) {
+                (Err(error), _) if is_no_script(error) => {
+                    // Asked once more.
+                    self.wanted.push_back(topic);
+                    has_forgotten = true;
+                    continue;
+                }
+                (Ok(answer), Some(rule)) => {
+                    Found::read(answer.clone(), &topic, rule).map_err(|error| error.to_string())
+                }
+                (Err(error), _) => Err(error.to_string()),
+                (_, None) => continue,
+            };
+            if let Err(error) = &found {
+                tracing::warn!(%topic, error, "what Redis has kept cannot be read");
+            }
+            let late = late.get(&topic).map_or(&[][..], |late| late);
+            for comer in self.comers.remove(&topic).unwrap_or_default() {
+                let replay = found
+                    .as_ref()
+                    .map_or_else(|_| Replay::unknown(), |found| found.replay(comer.since, late));
+                comer.finish(self.shared, &mut self.backplane.lock(), replay);
+                topics.release(&topic);
+            }
+        }
+        has_forgotten
+    }
+}
+
+fn is_no_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
