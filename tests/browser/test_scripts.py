@@ -84,7 +84,7 @@ class TheCallback(unittest.TestCase):
             require 'ChatServer.php';
             require 'User.php';
             $echo = fn ($user, $msg, $server) => $msg === 'throw' ? throw new LogicException("on\\npurpose") : $server->send($user, $msg);
-            $server = new ChatServer('127.0.0.1', 0, '.', $echo, fn () => null);
+            $server = new ChatServer('127.0.0.1', 0, '.', $echo);
             echo $server->url, "\\n";
             $server->run();
         """
@@ -94,6 +94,8 @@ class TheCallback(unittest.TestCase):
         self.addCleanup(client.close)
         client.send(TEXT, b"throw")
         client.send(TEXT, b"still here")
+        # Who is there, which it is told at its open.
+        self.assertEqual(client.receive(), (TEXT, b'\x01{"topic":"people","present":[]}\n'))
         self.assertEqual(client.receive(), (TEXT, b"still here"))
         self.assertTrue(server.says(r"error  LogicException: on\?purpose"), server.lines)
 
