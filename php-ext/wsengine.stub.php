@@ -139,6 +139,8 @@ namespace
      * has got: it first gets what it has missed; `''` is a new one, and what means nothing is a gap, no error. `$label` is how it is
      * shown to the others; with `''` it looks on. `ws_presence()` gives who is shown on a topic.
      *
+     * `ws_members()` gives how many connections a topic has, those of this node.
+     *
      * `ws_publish()` queues a message for those who are subscribed at the time of the call, but for those of the list
      * `$except`, and gives for how many. It costs the script the same for ten members and for ten thousand. What happens to
      * those whose queue is full says the option `slow_consumer`. Messages to one connection arrive in the order of the calls,
@@ -164,6 +166,8 @@ namespace
      * With the options `history` and `presence` topics do more (topics.md). `$since` is what a client says of how far it
      * has got: it first gets what it has missed; `''` is a new one, and what means nothing is a gap, no error. `$label` is how it is
      * shown to the others; with `''` it looks on. `ws_presence()` gives who is shown on a topic.
+     *
+     * `ws_members()` gives how many connections a topic has, those of this node.
      *
      * `ws_publish()` queues a message for those who are subscribed at the time of the call, but for those of the list
      * `$except`, and gives for how many. It costs the script the same for ten members and for ten thousand. What happens to
@@ -191,6 +195,8 @@ namespace
      * has got: it first gets what it has missed; `''` is a new one, and what means nothing is a gap, no error. `$label` is how it is
      * shown to the others; with `''` it looks on. `ws_presence()` gives who is shown on a topic.
      *
+     * `ws_members()` gives how many connections a topic has, those of this node.
+     *
      * `ws_publish()` queues a message for those who are subscribed at the time of the call, but for those of the list
      * `$except`, and gives for how many. It costs the script the same for ten members and for ten thousand. What happens to
      * those whose queue is full says the option `slow_consumer`. Messages to one connection arrive in the order of the calls,
@@ -216,6 +222,36 @@ namespace
      * With the options `history` and `presence` topics do more (topics.md). `$since` is what a client says of how far it
      * has got: it first gets what it has missed; `''` is a new one, and what means nothing is a gap, no error. `$label` is how it is
      * shown to the others; with `''` it looks on. `ws_presence()` gives who is shown on a topic.
+     *
+     * `ws_members()` gives how many connections a topic has, those of this node.
+     *
+     * `ws_publish()` queues a message for those who are subscribed at the time of the call, but for those of the list
+     * `$except`, and gives for how many. It costs the script the same for ten members and for ten thousand. What happens to
+     * those whose queue is full says the option `slow_consumer`. Messages to one connection arrive in the order of the calls,
+     * whether they were sent, broadcast or published.
+     *
+     * `ValueError` unless `$topic` is UTF-8 of 1 to 256 bytes; anything may be in it, and `a` and `A` are two topics; for
+     * `$since` on a topic that `history` does not name; for `$label`, and by `ws_presence()`, on one that `presence` does not name;
+     * for a label of more than 1,024 bytes or that is no UTF-8. `ws_presence()` throws in a forked child.
+     * `ValueError` and `TypeError` for the rest as for `ws_broadcast()`.
+     */
+    function ws_members(string $topic): int
+    {
+    }
+
+    /**
+     * Topics are groups of connections that the engine keeps: the members of a room, those who watch a price. A topic is
+     * there as long as it has members, and a connection may be in any number of them.
+     *
+     * `ws_subscribe()` gives `true` if the connection is subscribed now, also if it was before, and `false` if it is gone or
+     * closing. `ws_unsubscribe()` gives `true` if it was subscribed. A subscription ends of itself with its connection: when
+     * either side begins to close it.
+     *
+     * With the options `history` and `presence` topics do more (topics.md). `$since` is what a client says of how far it
+     * has got: it first gets what it has missed; `''` is a new one, and what means nothing is a gap, no error. `$label` is how it is
+     * shown to the others; with `''` it looks on. `ws_presence()` gives who is shown on a topic.
+     *
+     * `ws_members()` gives how many connections a topic has, those of this node.
      *
      * `ws_publish()` queues a message for those who are subscribed at the time of the call, but for those of the list
      * `$except`, and gives for how many. It costs the script the same for ten members and for ten thousand. What happens to

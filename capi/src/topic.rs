@@ -96,6 +96,17 @@ pub unsafe extern "C" fn wsengine_unsubscribe(
     unsafe { change(server, conn, topic, Server::unsubscribe) }
 }
 
+/// How many members a topic has; with the option backplane those of this node. WSENGINE_ERR_INVALID: a name that no topic can
+/// have; WSENGINE_ERR_STOPPED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wsengine_members(server: *const wsengine_t, topic: *const c_char) -> c_int {
+    call(|| {
+        // SAFETY: the header's contract for handles and for texts.
+        let (server, topic) = unsafe { (self::server(server)?, name(topic)?) };
+        Ok(server.engine.members(topic)?.try_into().unwrap_or(c_int::MAX))
+    })
+}
+
 /// Queues a message for those who are members of a topic now and returns for how many. It takes the same time however
 /// many they are. It keeps its place among what this thread sends and broadcasts; what happens to slow members says the
 /// option slow_consumer, as for wsengine_broadcast(), and so are the errors. WSENGINE_ERR_INVALID: also a name that no

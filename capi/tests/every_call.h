@@ -39,6 +39,7 @@ CALL(wsengine_broadcast, wsengine_broadcast(server, WSENGINE_TEXT, "x", 1))
 CALL(wsengine_broadcast_except, wsengine_broadcast_except(server, conn, WSENGINE_TEXT, "x", 1))
 CALL(wsengine_subscribe, wsengine_subscribe(server, conn, "news"))
 CALL(wsengine_subscribe_with, wsengine_subscribe_with(server, conn, "news", NULL, NULL))
+CALL(wsengine_members, wsengine_members(server, "news"))
 CALL(wsengine_presence, wsengine_presence(server, "news", NULL, 0))
 CALL(wsengine_unsubscribe, wsengine_unsubscribe(server, conn, "news"))
 CALL(wsengine_publish, wsengine_publish(server, "news", WSENGINE_TEXT, "x", 1))
@@ -69,6 +70,7 @@ static const call_t every_call[] = {
     EVERY(wsengine_broadcast_except),
     EVERY(wsengine_subscribe),
     EVERY(wsengine_subscribe_with),
+    EVERY(wsengine_members),
     EVERY(wsengine_presence),
     EVERY(wsengine_unsubscribe),
     EVERY(wsengine_publish),

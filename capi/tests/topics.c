@@ -32,6 +32,9 @@ static void members_get_what_is_published(void)
     CHECK_EQ(wsengine_subscribe(server, two, "news"), 1);
     CHECK_EQ(wsengine_subscribe(server, three, "weather"), 1);
     CHECK_EQ(subscriptions(), 3);
+    CHECK_EQ(wsengine_members(server, "news"), 2);
+    CHECK_EQ(wsengine_members(server, "sports"), 0);
+    CHECK_EQ(wsengine_members(server, ""), WSENGINE_ERR_INVALID);
 
     CHECK_EQ(publish_text("news", "to both"), 2);
     CHECK_EQ(wsengine_publish_except(server, "news", one, WSENGINE_BINARY, "\1\2", 2), 1);

@@ -261,6 +261,11 @@ impl Shared {
         Ok(has_waited || was_member)
     }
 
+    /// How many of this node's connections a topic has.
+    pub(crate) fn members(&self, topic: &str) -> Result<usize, SendError> {
+        self.reach(Audience::Topic(topic), Kind::Text, &[])
+    }
+
     pub(crate) fn close(&self, conn: ConnId, code: u16, reason: &str) -> Result<(), SendError> {
         self.mailbox(conn)?.close(conn, code, reason)
     }
@@ -285,6 +290,7 @@ impl Shared {
             }
             .map(u64::from),
             Request::Unsubscribe { conn, topic } => self.unsubscribe(conn, topic).map(u64::from),
+            Request::Members { topic } => self.members(topic).map(|members| members as u64),
             Request::Close { conn, code, reason } => self.close(conn, code, reason).map(|()| 0),
             Request::IsOpen { conn } => Ok(u64::from(self.is_open(conn))),
         }

@@ -33,7 +33,7 @@ use wsengine_proto::{Kind, close};
 /// connections and waits for the threads to end, which takes milliseconds.
 ///
 /// A forked child has none of its threads. There [`Server::send`], [`Server::broadcast`], [`Server::publish`],
-/// [`Server::subscribe`], [`Server::unsubscribe`], [`Server::close`] and [`Server::is_open`] travel to the process
+/// [`Server::subscribe`], [`Server::unsubscribe`], [`Server::members`], [`Server::close`] and [`Server::is_open`] travel to the process
 /// that has it, if that has called [`Server::serve_children`] before; they take as long as it takes to answer. Nothing
 /// else may be called there but [`Server::addresses`], [`Server::port`],
 /// [`Server::process`] and [`Server::is_in_child`]; dropping it does nothing.
@@ -305,6 +305,18 @@ impl Server {
             return self.ask_parent(&Request::Publish { kind, topic, data, except }).map(count);
         }
         self.shared.publish(kind, topic, data, except)
+    }
+
+    /// How many connections a topic has as its members; with a backplane those of this node.
+    ///
+    /// # Errors
+    /// [`SendError::BadTopic`], [`SendError::Stopped`].
+    pub fn members(&self, topic: &str) -> Result<usize, SendError> {
+        check_topic(topic)?;
+        if self.is_in_child() {
+            return self.ask_parent(&Request::Members { topic }).map(count);
+        }
+        self.shared.members(topic)
     }
 
     // ---- closing ----

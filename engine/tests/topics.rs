@@ -62,6 +62,8 @@ fn a_name_has_1_to_256_bytes_and_anything_in_them() {
         assert_eq!(text(&mut raw), name);
     }
     assert_eq!(server.stats().subscriptions, 5);
+    assert_eq!((server.members("x"), server.members("y")), (Ok(1), Ok(0)));
+    assert_eq!(server.members(""), Err(SendError::BadTopic { len: 0, max: 256 }));
     assert_eq!(server.publish(Kind::Text, "x", b"\xff", &[]), Err(SendError::NotUtf8));
     let too_big = server.publish(Kind::Binary, "x", &vec![0; 100_000_000], &[]);
     assert!(matches!(too_big, Err(SendError::TooBig { .. })));

@@ -168,6 +168,12 @@ final class Server
         return \ws_publish($topic, $data, $binary, self::ids($except));
     }
 
+    /** How many connections of this node have subscribed to $topic. */
+    public function members(string $topic): int
+    {
+        return \ws_members($topic);
+    }
+
     /**
      * Who is shown on $topic, on all nodes; for topics of the option presence.
      *

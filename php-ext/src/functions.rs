@@ -26,6 +26,7 @@ handlers! {
     ws_subscribe => topics::subscribe;
     ws_unsubscribe => topics::unsubscribe;
     ws_publish => topics::publish;
+    ws_members => topics::members;
     ws_presence => topics::presence;
     ws_accept => handshake::accept;
     ws_reject => handshake::reject;
@@ -94,6 +95,7 @@ pub(crate) fn add(module: ModuleBuilder) -> ModuleBuilder {
             .arg(binary())
             .arg(except())
             .returns(DataType::Long, false, false),
+        FunctionBuilder::new("ws_members", ws_members).arg(topic()).returns(DataType::Long, false, false),
         FunctionBuilder::new("ws_presence", ws_presence).arg(topic()).returns(DataType::Array, false, false),
         FunctionBuilder::new("ws_accept", ws_accept)
             .arg(conn())

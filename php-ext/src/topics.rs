@@ -49,6 +49,18 @@ fn changed(args: &Args, done: Result<bool, SendError>, result: Slot<'_>) -> Outc
     Ok(())
 }
 
+/// `ws_members(string $topic): int`
+pub(crate) fn members(args: &Args, result: Slot<'_>) -> Outcome {
+    args.count(1, 1)?;
+    let topic = text(1, args.bytes(1)?)?;
+    match current(args)?.server.members(topic) {
+        Ok(count) => result.int(count as i64),
+        Err(SendError::Stopped) => result.int(0),
+        Err(error) => return Err(message_failure(args, 1, error)),
+    }
+    Ok(())
+}
+
 /// `ws_presence(string $topic): array`
 pub(crate) fn presence(args: &Args, result: Slot<'_>) -> Outcome {
     args.count(1, 1)?;

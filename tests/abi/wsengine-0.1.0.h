@@ -683,6 +683,13 @@ int wsengine_presence(const wsengine_t *server,
 int wsengine_unsubscribe(const wsengine_t *server, uint64_t conn, const char *topic);
 
 /**
+ * How many members a topic has; with the option backplane those of this node. WSENGINE_ERR_INVALID: a name that no topic can
+ * have; WSENGINE_ERR_STOPPED.
+ */
+int wsengine_members(const wsengine_t *server,
+                     const char *topic);
+
+/**
  * Queues a message for those who are members of a topic now and returns for how many. It takes the same time however
  * many they are. It keeps its place among what this thread sends and broadcasts; what happens to slow members says the
  * option slow_consumer, as for wsengine_broadcast(), and so are the errors. WSENGINE_ERR_INVALID: also a name that no

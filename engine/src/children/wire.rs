@@ -15,6 +15,7 @@ pub(crate) enum Request<'a> {
     Publish { kind: Kind, topic: &'a str, data: &'a [u8], except: &'a [ConnId] },
     Subscribe { conn: ConnId, topic: &'a str, since: Option<&'a str>, label: Option<&'a str> },
     Unsubscribe { conn: ConnId, topic: &'a str },
+    Members { topic: &'a str },
     Close { conn: ConnId, code: u16, reason: &'a str },
     IsOpen { conn: ConnId },
 }
@@ -29,6 +30,7 @@ const SUBSCRIBE: u8 = 4;
 const UNSUBSCRIBE: u8 = 5;
 const CLOSE: u8 = 6;
 const IS_OPEN: u8 = 7;
+const MEMBERS: u8 = 8;
 
 /// The part of a request that tells what follows.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -68,6 +70,7 @@ impl<'a> Request<'a> {
             Request::Unsubscribe { conn, topic } => {
                 (Head { what: UNSUBSCRIBE, conn: conn.as_u64(), ..none }, topic, &[], &[])
             }
+            Request::Members { topic } => (Head { what: MEMBERS, ..none }, topic, &[], &[]),
             Request::Close { conn, code, reason } => {
                 (Head { what: CLOSE, code, conn: conn.as_u64(), ..none }, reason, &[], &[])
             }
@@ -104,6 +107,7 @@ impl<'a> Request<'a> {
                 Some(Request::Subscribe { conn, topic: text, since, label })
             }
             UNSUBSCRIBE => Some(Request::Unsubscribe { conn, topic: text }),
+            MEMBERS => Some(Request::Members { topic: text }),
             CLOSE => Some(Request::Close { conn, code: head.code, reason: text }),
             IS_OPEN => Some(Request::IsOpen { conn }),
             _ => None,
@@ -208,6 +212,7 @@ mod tests {
             there_and_back(Request::Subscribe { conn, topic: &reason, since: Some(&reason), label });
             there_and_back(Request::Subscribe { conn, topic: &reason, since: label, label: None });
             there_and_back(Request::Unsubscribe { conn, topic: &reason });
+            there_and_back(Request::Members { topic: &reason });
             there_and_back(Request::Close { conn, code, reason: &reason });
             there_and_back(Request::IsOpen { conn });
         }

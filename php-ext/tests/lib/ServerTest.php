@@ -148,6 +148,7 @@ final class ServerTest extends LibTestCase
         self::assertSame(1, $server->publish('price:gold', "\xFF", true, [$first]));
         self::assertSame(0, $server->publish('price:gold', 'x', except: [$first, $second->id]));
         self::assertSame(0, $server->publish('price:tin', 'x'));
+        self::assertSame([2, 0], [$server->members('price:gold'), $server->members('price:tin')]);
         self::assertTrue($first->unsubscribe('price:gold'));
         self::assertFalse($first->unsubscribe('price:gold'));
         self::assertSame(1, $server->publish('price:gold', '2001'));

@@ -7,7 +7,7 @@ $calls = [
     fn () => ws_close(1), fn () => ws_is_open(1), fn () => ws_connections(), fn () => ws_event_stream(),
     fn () => ws_stats(), fn () => ws_server_stop(), fn () => ws_accept(1), fn () => ws_reject(1), fn () => ws_tls_reload(),
     fn () => ws_subscribe(1, 'a'), fn () => ws_unsubscribe(1, 'a'), fn () => ws_publish('a', 'x'),
-    fn () => ws_presence('a'),
+    fn () => ws_members('a'), fn () => ws_presence('a'),
 ];
 foreach ($calls as $call) {
     try {
@@ -34,4 +34,5 @@ WsEngine\Exception: ws_tls_reload(): no server has been started; call ws_server_
 WsEngine\Exception: ws_subscribe(): no server has been started; call ws_server_start() first
 WsEngine\Exception: ws_unsubscribe(): no server has been started; call ws_server_start() first
 WsEngine\Exception: ws_publish(): no server has been started; call ws_server_start() first
+WsEngine\Exception: ws_members(): no server has been started; call ws_server_start() first
 WsEngine\Exception: ws_presence(): no server has been started; call ws_server_start() first

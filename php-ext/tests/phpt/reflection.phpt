@@ -21,6 +21,7 @@ ws_broadcast(string $data, bool $binary = false, array $except = []): int
 ws_subscribe(int $conn, string $topic, ?string $since = NULL, ?string $label = NULL): bool
 ws_unsubscribe(int $conn, string $topic): bool
 ws_publish(string $topic, string $data, bool $binary = false, array $except = []): int
+ws_members(string $topic): int
 ws_presence(string $topic): array
 ws_accept(int $conn, ?string $subprotocol = NULL, array $headers = []): bool
 ws_reject(int $conn, int $status = 403, string $body = '', array $headers = []): bool

@@ -32,6 +32,8 @@ attempt(fn () => ws_subscribe(1, 'a', null, 'Ann'));
 attempt(fn () => ws_subscribe(1, 'room:1', null, str_repeat('x', 1025)));
 attempt(fn () => ws_subscribe(1, 'room:1', label: "\xFF"));
 attempt(fn () => ws_subscribe(1, 'room:1', label: 'Ann'));
+attempt(fn () => ws_members(''));
+attempt(fn () => ws_members('nobody'));
 attempt(fn () => ws_presence('a'));
 attempt(fn () => ws_presence(''));
 attempt(fn () => ws_presence('room:1'));
@@ -74,6 +76,8 @@ ValueError: ws_subscribe(): Argument #2 ($topic) must be one that the option "pr
 ValueError: ws_subscribe(): Argument #4 ($label) must be at most 1024 bytes long, 1025 given
 ValueError: ws_subscribe(): Argument #4 ($label) must be valid UTF-8
 false
+ValueError: ws_members(): Argument #1 ($topic) must be 1 to 256 bytes long, 0 given
+0
 ValueError: ws_presence(): Argument #1 ($topic) must be one that the option "presence" names, or what its name begins with
 ValueError: ws_presence(): Argument #1 ($topic) must be 1 to 256 bytes long, 0 given
 []

@@ -79,9 +79,9 @@ final class ForkTest extends ServerTestCase
         $results = $this->fork(fn () => json_encode([
             ws_publish('news', 'one'), ws_subscribe($second, 'news'), ws_publish('news', 'both'),
             ws_publish('news', 'second', except: [$first]), ws_unsubscribe($first, 'news'),
-            ws_unsubscribe($first, 'news'), ws_publish('news', "\xFF", true), ws_subscribe(12345, 'news'),
+            ws_unsubscribe($first, 'news'), ws_publish('news', "\xFF", true), ws_subscribe(12345, 'news'), ws_members('news'),
         ]));
-        self::assertSame([1, true, 2, 1, true, false, 1, false], json_decode($results));
+        self::assertSame([1, true, 2, 1, true, false, 1, false, 1], json_decode($results));
         self::assertSame(['one', 'both'], [$one->expect(), $one->expect()]);
         self::assertSame(['both', 'second', "\xFF"], [$two->expect(), $two->expect(), $two->expect(Client::BINARY)]);
     }

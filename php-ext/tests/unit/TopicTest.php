@@ -17,6 +17,7 @@ final class TopicTest extends ServerTestCase
         self::assertTrue(ws_subscribe($secondConn, 'room 1'));
         self::assertTrue(ws_subscribe($secondConn, "r\0\u{1F41D}"));
         self::assertSame(3, ws_stats()['subscriptions']);
+        self::assertSame([2, 1, 0], array_map('ws_members', ['room 1', "r\0\u{1F41D}", 'room 2']));
 
         self::assertSame(2, ws_publish('room 1', 'to both'));
         self::assertSame(1, ws_publish("r\0\u{1F41D}", "to \xFF one", binary: true));
