@@ -27,6 +27,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use wsengine_proto::{Kind, close};
 
+/// A thread does not start where there is not so much for it, two thirds of it its stack: the C library and the runtime end
+/// the process when they lack memory at their start.
+const THREAD_BYTES: usize = 3 << 20;
+
 /// A running server.
 ///
 /// Every method may be called from any thread at any time; none waits for a socket. Dropping it cuts all
@@ -115,6 +119,12 @@ impl Server {
     }
 
     fn start_thread(&mut self, thread: usize, listeners: Vec<Listener>) -> std::io::Result<()> {
+        let mut memory = Vec::<u8>::new();
+        if memory.try_reserve_exact(THREAD_BYTES).is_err() {
+            return Err(std::io::Error::from_raw_os_error(libc::ENOMEM));
+        }
+        // Seen by nobody, it would not be asked for.
+        drop(std::hint::black_box(memory));
         let (ready, started) = mpsc::channel();
         let shared = self.shared.clone();
         let run =
