@@ -257,6 +257,34 @@ fn what_a_frozen_redis_does_not_take_is_bounded_and_delivered_here() {
     assert!(grown < 200 << 20, "{grown} bytes");
 }
 
+/// Redis is there, but slower than the host: what the node delivers itself comes after what came by Redis.
+#[test]
+fn a_redis_that_is_too_slow_disturbs_no_order() {
+    const MESSAGES: usize = 200_000;
+    let redis = Redis::start("slow", &[]);
+    let node = node(&redis, &[("send_queue_messages", "1000000"), ("send_queue_bytes", "1000000000")]);
+    let (mut client, _) = member(&node, "lobby");
+    settle(&redis, "lobby", 1);
+    let reader = std::thread::spawn(move || {
+        let mut numbers = Vec::new();
+        loop {
+            let text = text(&mut client);
+            match text.trim_end_matches('.').parse::<usize>() {
+                Ok(number) => numbers.push(number),
+                Err(_) => return numbers,
+            }
+        }
+    });
+    for i in 0..MESSAGES {
+        let text = format!("{i}{}", ".".repeat(200));
+        node.publish(Kind::Text, "lobby", text.as_bytes(), &[]).unwrap();
+    }
+    node.publish(Kind::Text, "lobby", b"end", &[]).unwrap();
+    let numbers = reader.join().unwrap();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "an older one came later, or one came twice");
+    assert!(numbers.len() > MESSAGES / 2, "{}", numbers.len());
+}
+
 #[test]
 fn a_node_that_found_no_redis_tells_of_a_gap_when_there_is_one() {
     let mut redis = Redis::start("late", &[]);

@@ -550,11 +550,66 @@ fn what_cannot_be_kept_or_read_loses_nobody() {
     );
 }
 
+/// It takes no writes, but it publishes.
+#[test]
+fn a_redis_that_refuses_writes_publishes_all_the_same() {
+    let redis = Redis::start("history-refuse", &["--min-replicas-to-write", "1"]);
+    let node = node(&redis, &[]);
+    let (mut client, _, _) = come_back(&node, "");
+    for text in ["1", "2", "3"] {
+        publish(&node, "room:a", text);
+        assert_eq!(receive_envelope(&mut client).1, text.as_bytes());
+    }
+    let (_, resumed, _) = come_back(&node, "0000000000000001:1");
+    assert!(resumed.gap);
+    assert_eq!(pusher(&redis.socket()).say(&[b"CONFIG", b"SET", b"min-replicas-to-write", b"0"]), "+OK");
+    eventually("it keeps again", || {
+        publish(&node, "room:a", "4");
+        receive_envelope(&mut client).0["at"].is_string()
+    });
+    let lost = |seen: &Seen| matches!(seen, Seen::Backplane { .. });
+    assert_eq!(common::poll_within(&node, Duration::from_millis(1)).filter(lost), None);
+}
+
+/// What does not fit any more is delivered here: a hole. And who would have come back is no comer any more.
+#[test]
+fn what_overflows_is_a_hole_too() {
+    let redis = Redis::start("history-overflow", &[]);
+    let wide = [("send_queue_bytes", "100000000"), ("presence", "room:")];
+    let node = node(&redis, &wide);
+    let (mut client, _, _) = come_back(&node, "");
+    publish(&node, "room:a", "kept");
+    let (at, _) = message(&mut client);
+    let fill = |text: &[u8]| {
+        redis.freeze(true);
+        node.broadcast(Kind::Text, b"on its way", &[]).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        let rest = (16 << 20) - text.len();
+        node.publish(Kind::Binary, "other", &vec![0; rest], &[]).unwrap();
+    };
+    let back = || {
+        redis.freeze(false);
+        while !matches!(poll(&node), Seen::Backplane { up: true, .. }) {}
+    };
+    fill(&[0; 1_000]);
+    publish(&node, "room:a", &"x".repeat(5_000));
+    back();
+    assert!(come_back(&node, &at).1.gap);
+
+    let (_ann, conn) = open(&node);
+    fill(&[0; 50]);
+    assert!(node.subscribe_with(conn, "room:a", Some(""), Some("Ann")).is_ok());
+    back();
+    node.subscribe_with(conn, "room:a", None, Some("Anna")).unwrap();
+    let people = node.presence("room:a").unwrap();
+    assert_eq!(people.iter().map(|person| &*person.label).collect::<Vec<_>>(), ["Anna"]);
+}
+
 #[test]
 fn a_right_that_is_missing_is_said_at_the_start() {
     let redis = Redis::start("history-rights", &[]);
     let rights = "on >secret resetchannels &wse:default:* ~other:* -@all +hello +auth +ping +publish +subscribe \
-                  +unsubscribe +info +script|load +evalsha +get +incr +del +xadd +xdel +xrange +xrevrange +pexpire +time";
+                  +unsubscribe +info +script|load +evalsha +get +set +del +xadd +xdel +xrange +xrevrange +pexpire +time";
     let words: Vec<&[u8]> =
         ["ACL", "SETUSER", "node"].into_iter().chain(rights.split_whitespace()).map(str::as_bytes).collect();
     assert_eq!(pusher(&redis.socket()).say(&words), "+OK");

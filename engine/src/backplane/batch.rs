@@ -15,32 +15,54 @@ use std::sync::atomic::Ordering;
 const BATCH_BYTES: usize = 1 << 20;
 
 impl Session<'_> {
-    /// Takes what hosts have left, and has topics followed to which somebody comes back.
-    pub(super) fn take_batch(&mut self, topics: &mut Topics) {
-        let mut state = self.backplane.lock();
+    /// Looks how much of what hosts have left is next, and has topics followed to which somebody comes back. It stays where it
+    /// is, for hosts that find Redis too slow deliver it in its order.
+    pub(super) fn look_ahead(&mut self, topics: &mut Topics) {
+        let state = self.backplane.lock();
         let mut bytes = 0;
-        while bytes < BATCH_BYTES
-            && let Some(message) = state.waiting.pop_front()
-        {
-            bytes += message.cost();
+        let next = state.waiting.iter().take_while(|what| {
+            let fits = bytes < BATCH_BYTES;
+            bytes += what.cost();
+            fits
+        });
+        self.ahead = 0;
+        for what in next {
+            self.ahead += 1;
+            if let Outgoing::Resume(resume) = what {
+                topics.hold(&resume.topic);
+            }
+        }
+    }
+
+    /// Takes it.
+    pub(super) fn take_batch(&mut self) {
+        let mut state = self.backplane.lock();
+        for _ in 0..self.ahead {
+            let Some(message) = state.waiting.pop_front() else { return };
+            state.bytes -= message.cost();
             match message {
                 Outgoing::Resume(resume) => {
-                    topics.hold(&resume.topic);
                     let comers = self.comers.entry(resume.topic.clone()).or_default();
                     if comers.is_empty() {
                         self.wanted.push_back(resume.topic.clone());
                     }
                     comers.push(resume);
                 }
+                Outgoing::Kept(kept) if self.is_suspended => {
+                    let (channel, payload) = kept.into_plain(&self.backplane.app);
+                    self.batch.push(Outgoing::Message(channel, payload));
+                }
                 message => self.batch.push(message),
             }
         }
-        state.bytes -= bytes;
     }
 
     /// Publishes what there is of messages and of words of this node, and asks for those who come back. False: there was
     /// nothing.
     pub(super) async fn publish(&mut self, topics: &mut Topics) -> Result<bool, Lost> {
+        if self.is_suspended {
+            self.dismiss(topics);
+        }
         let app = &self.backplane.app;
         let words = self.shared.presence.words(self.shared.now(), BATCH_BYTES);
         let most = history::reading(self.shared).0.min(self.wanted.len());
@@ -95,7 +117,6 @@ impl Session<'_> {
         mut has_forgotten: bool,
     ) -> Result<(), Lost> {
         let mut lost: Result<(), Lost> = Ok(());
-        let mut has_hole = false;
         for (what, answer) in batch.into_iter().zip(answers) {
             match (what, answer) {
                 (_, Ok(_)) => {
@@ -107,7 +128,7 @@ impl Session<'_> {
                 }
                 (Outgoing::Kept(kept), Err(error)) => {
                     tracing::warn!(%error, "Redis cannot keep a message");
-                    has_hole = true;
+                    self.backplane.lock().has_hole = true;
                     let (channel, payload) = kept.into_plain(&self.backplane.app);
                     self.batch.push(Outgoing::Message(channel, payload));
                 }
@@ -118,10 +139,20 @@ impl Session<'_> {
             }
         }
         lost?;
-        if has_hole {
+        if self.backplane.lock().has_hole {
             self.tell_hole().await?;
         }
         if has_forgotten { self.load_scripts().await } else { Ok(()) }
+    }
+
+    /// Nobody can be told what he has missed.
+    fn dismiss(&mut self, topics: &mut Topics) {
+        for topic in std::mem::take(&mut self.wanted) {
+            for comer in self.comers.remove(&topic).unwrap_or_default() {
+                comer.finish(self.shared, &mut self.backplane.lock(), Replay::unknown());
+                topics.release(&topic);
+            }
+        }
     }
 
     /// Whoever has come back becomes a member. Nothing that Redis says is heard meanwhile. True: Redis has been told to forget
@@ -147,7 +178,7 @@ impl Session<'_> {
             if let Err(error) = &found {
                 tracing::warn!(%topic, error, "what Redis has kept cannot be read");
             }
-            let late = late.get(&topic).map_or(&[][..], |late| late);
+            let late = late.get(&topic);
             for comer in self.comers.remove(&topic).unwrap_or_default() {
                 let replay = found
                     .as_ref()

@@ -38,16 +38,21 @@ local offset = string.format('%d', offset)
 local added = redis.pcall('XADD', key, 'MAXLEN', messages, offset .. '-0', 'e', epoch, 'm', mark,
   't', string.format('%d', now), 'k', kind, 'd', data)
 if type(added) == 'table' then
-  redis.call('DEL', key)
+  redis.pcall('DEL', key)
   return redis.call('PUBLISH', channel, '\1' .. head .. '}\n' .. data)
 end
 redis.call('PEXPIRE', key, age)
-local old = {}
-for i, entry in ipairs(redis.call('XRANGE', key, '-', '+', 'COUNT', 100)) do
-  if entry[2][6] + age > now then break end
-  old[i] = entry[1]
+local count = 1
+while true do
+  local old, entries = {}, redis.call('XRANGE', key, '-', '+', 'COUNT', count)
+  for i, entry in ipairs(entries) do
+    if entry[2][6] + age > now then break end
+    old[i] = entry[1]
+  end
+  if old[1] then redis.call('XDEL', key, unpack(old)) end
+  if #old < count or count > 64 then break end
+  count = count * 2
 end
-if old[1] then redis.call('XDEL', key, unpack(old)) end
 return redis.call('PUBLISH', channel, '\1' .. head .. ',"at":"' .. epoch .. ':' .. offset .. '"}\n' .. data)
 "#;
 
@@ -64,9 +69,9 @@ local goes_on = last[2][4] == mark and 1 or 0
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if since ~= last[2][2] or offset > tonumber(string.match(last[1], '^%d+')) or goes_on == 0 then since = '' end
-local found, size, to = {}, 0, '+'
+local found, size, to, count = {}, 0, '+', 1
 while true do
-  local entries = redis.call('XREVRANGE', key, to, '-', 'COUNT', 100)
+  local entries = redis.call('XREVRANGE', key, to, '-', 'COUNT', count)
   for _, entry in ipairs(entries) do
     local number, fields = string.match(entry[1], '^%d+'), entry[2]
     size = size + #fields[10]
@@ -78,7 +83,8 @@ while true do
     found[#found + 1] = { number, fields[2], string.format('%d', age), fields[8], fields[10] }
     to = string.format('%d', number - 1)
   end
-  if #entries < 100 then break end
+  if #entries < count then break end
+  count = math.min(count * 2, 100)
 end
 return { last[2][2], string.match(last[1], '^%d+'), goes_on, found }
 "#;
@@ -125,14 +131,22 @@ pub(super) struct Comer {
 }
 
 /// What has come on topics to which somebody comes back, since it was asked what is kept.
-pub(super) type Late = HashMap<Arc<str>, Vec<(Position, Kind, Vec<u8>)>>;
+pub(super) type Late = HashMap<Arc<str>, Newer>;
+
+/// That of one topic.
+#[derive(Default)]
+pub(super) struct Newer {
+    pub(super) messages: Vec<(Position, Kind, Vec<u8>)>,
+    /// Something without a position was among it, which only members have got.
+    pub(super) has_hole: bool,
+}
 
 /// The stream of a topic. No topic's name is empty, so these of ours have other names.
 fn key(app: &str, topic: &str) -> String {
     format!("wse:{app}:history:{topic}")
 }
 
-/// Counts how often a node has published without Redis.
+/// Something else each time a node has published without Redis.
 pub(super) fn times(app: &str) -> String {
     format!("wse:{app}:history")
 }
@@ -175,7 +189,7 @@ impl Kept {
     /// Without Redis it is a message like others: its channel and its payload.
     pub(super) fn into_plain(mut self, app: &str) -> (String, Vec<u8>) {
         self.head.extend_from_slice(b"}\n");
-        let channel = envelope::channel(app, envelope::Audience::Topic(&self.topic));
+        let channel = envelope::channel_of_nodes(app, envelope::Nodes::Topic(&self.topic));
         (channel, [&[envelope::ENVELOPE], &self.head[..], &self.data].concat())
     }
 }
@@ -245,7 +259,7 @@ impl Found {
     }
 
     /// What somebody gets that has got as far as `since`, with what has come meanwhile.
-    pub(super) fn replay<'f>(&'f self, since: Since, late: &'f [(Position, Kind, Vec<u8>)]) -> Replay<'f> {
+    pub(super) fn replay<'f>(&'f self, since: Since, late: Option<&'f Newer>) -> Replay<'f> {
         let mut replay = Replay::of_nothing(since);
         if let Some(newest) = self.newest {
             let known = match since {
@@ -263,10 +277,11 @@ impl Found {
                 None => since != Since::Start,
             };
         }
-        let is_new = |at: &Position| {
-            self.newest.is_none_or(|newest| at.epoch != newest.epoch || at.offset > newest.offset)
-        };
-        for (position, kind, message) in late.iter().filter(|(at, ..)| is_new(at)) {
+        let Some(late) = late else { return replay };
+        replay.gap |= late.has_hole;
+        // What came before the newest is among what was found.
+        let known = late.messages.iter().position(|(at, ..)| Some(*at) == self.newest);
+        for (position, kind, message) in late.messages.iter().skip(known.map_or(0, |known| known + 1)) {
             replay.from.get_or_insert(Position { offset: position.offset - 1, ..*position });
             replay.messages.push((*kind, Cow::Borrowed(message)));
         }
@@ -333,7 +348,8 @@ mod tests {
 
     /// The position before, whether there is a gap, and what follows.
     fn told(found: &Found, since: Since, late: &[(Position, Kind, Vec<u8>)]) -> (Option<u64>, bool, String) {
-        let replay = found.replay(since, late);
+        let late = Newer { messages: late.to_vec(), has_hole: false };
+        let replay = found.replay(since, Some(&late));
         let text = |(_, data): (_, Cow<'_, [u8]>)| {
             String::from_utf8(data.into_owned()).unwrap().split_once('\n').unwrap().1.to_owned()
         };
@@ -350,6 +366,10 @@ mod tests {
         assert_eq!(told(&nothing(), Since::Start, &late), (Some(3), false, "de".into()), "the first ones");
         let other = [message(0xff, 5, "e")];
         assert_eq!(told(&kept, at(4), &other), (Some(4), false, "e".into()), "a new epoch has begun");
+        let both = [message(0xdd, 3, "c"), message(0xee, 4, "d")];
+        assert_eq!(told(&kept, at(4), &both), (Some(4), false, "".into()), "and this one began before");
+        let hole = Newer { messages: Vec::new(), has_hole: true };
+        assert!(kept.replay(at(4), Some(&hole)).gap, "something had no position");
     }
 
     #[test]

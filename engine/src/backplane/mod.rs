@@ -44,6 +44,8 @@ pub(crate) struct Backplane {
     node: String,
     state: Mutex<State>,
     late: Mutex<Late>,
+    /// The number of the session that is heard, 0 for none. It is locked while something of it is handed out.
+    heard: Mutex<u64>,
     /// There is something for the thread to do.
     bell: Notify,
     counts: Counts,
@@ -57,6 +59,8 @@ struct State {
     /// Who comes back to which topic, until it is there.
     comers: HashMap<(ConnId, Arc<str>), Comer>,
     next_ticket: u64,
+    /// How many sessions there have been.
+    sessions: u64,
     /// What should have been kept was published without Redis.
     has_hole: bool,
 }
@@ -108,6 +112,7 @@ impl Backplane {
             node: node.to_owned(),
             state: Mutex::default(),
             late: Mutex::default(),
+            heard: Mutex::default(),
             bell: Notify::new(),
             counts: Counts::default(),
         }
@@ -119,6 +124,10 @@ impl Backplane {
 
     fn late(&self) -> MutexGuard<'_, Late> {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self) -> MutexGuard<'_, u64> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Topics have got their first members, or lost their last; or there is something to say of people.
@@ -250,6 +259,11 @@ impl Shared {
             state.bytes += what.cost();
             state.waiting.push_back(what);
         } else {
+            match what {
+                Outgoing::Kept(_) => state.has_hole = true,
+                Outgoing::Resume(resume) => drop(state.comers.remove(&(resume.conn, resume.topic))),
+                Outgoing::Message(..) => {}
+            }
             self.go_alone(&mut state);
         }
         drop(state);
@@ -261,6 +275,8 @@ impl Shared {
     /// published from then on: those who publish wait for the lock.
     fn go_alone(&self, state: &mut State) {
         let Some(backplane) = &self.backplane else { return };
+        // What still comes from Redis is older than what follows, and what is older than what waits has been handed out.
+        *backplane.heard() = 0;
         for what in std::mem::take(&mut state.waiting) {
             let (channel, payload) = match what {
                 Outgoing::Message(channel, payload) => (channel, payload),
@@ -305,7 +321,12 @@ impl Shared {
             return self.presence.hear(&node, word, self.now());
         }
         let audience = match to_nodes {
-            Some(Nodes::Topic(topic)) => Audience::Topic(topic),
+            Some(Nodes::Topic(topic)) => {
+                if let Some(late) = backplane.late().get_mut(topic).filter(|_| message.at.is_none()) {
+                    late.has_hole = true;
+                }
+                Audience::Topic(topic)
+            }
             Some(Nodes::All | Nodes::One(_)) => return Err("that is no message for connections".into()),
             None => envelope::audience(&backplane.app, channel)?,
         };
@@ -324,10 +345,10 @@ impl Shared {
         }
         if let Some(id) = &message.id {
             let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
-            if repeats.find(id, self.now()).is_some() {
+            if repeats.find(channel, id, self.now()).is_some() {
                 return Ok(());
             }
-            repeats.note(id, 0, self.now());
+            repeats.note(channel, id, 0, self.now());
         }
         let (Some(position), Audience::Topic(topic)) = (message.at, audience) else {
             let delivered = self.deliver(audience, message.kind, message.data, &message.except);
@@ -336,7 +357,7 @@ impl Shared {
         let data = Notice::at(topic, position).seal(message.data);
         let delivered = self.deliver_sealed(topic, message.kind, &data, &message.except);
         if let Some(late) = backplane.late().get_mut(topic) {
-            late.push((position, message.kind, data));
+            late.messages.push((position, message.kind, data));
         }
         delivered.map(drop).map_err(say)
     }

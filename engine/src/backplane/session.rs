@@ -9,9 +9,13 @@ use crate::envelope::{self, Audience, Nodes};
 use crate::link::Shared;
 use crate::presence::Word;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ProtocolVersion, PushInfo, PushKind, RedisError, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError,
+    RedisResult, Value,
+};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -67,8 +71,9 @@ pub(super) async fn run(
     let mut next_ping = Instant::now() + PING_INTERVAL;
     loop {
         // First what is published, then for whom: so each message comes after the subscriptions before it.
-        session.take_batch(topics);
+        session.look_ahead(topics);
         let has_followed = session.follow(topics).await?;
+        session.take_batch();
         if session.publish(topics).await? {
             next_ping = Instant::now() + PING_INTERVAL;
             continue;
@@ -94,6 +99,9 @@ pub(super) async fn run(
         if backplane.lock().mode == Mode::Alone {
             return Err(too_little());
         }
+        if session.is_suspended {
+            session.tell_hole().await?;
+        }
         if Instant::now() >= next_ping {
             session.ask(&redis::cmd("PING")).await?;
             next_ping = Instant::now() + PING_INTERVAL;
@@ -115,6 +123,10 @@ pub(super) struct Session<'a> {
     pub(super) comers: HashMap<Arc<str>, Vec<Resume>>,
     pub(super) wanted: VecDeque<Arc<str>>,
     pub(super) scripts: Option<Scripts>,
+    /// So many messages of the hosts are next.
+    pub(super) ahead: usize,
+    /// Redis cannot be told of a hole now: until then nothing is kept and nobody knows what he has missed.
+    pub(super) is_suspended: bool,
 }
 
 impl Drop for Session<'_> {
@@ -146,12 +158,18 @@ impl<'a> Session<'a> {
         let settings =
             info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
         let client = Client::open(info.set_redis_settings(settings))?;
+        let number = {
+            let mut state = backplane.lock();
+            state.sessions += 1;
+            *backplane.heard() = state.sessions;
+            state.sessions
+        };
         let (to, over) = (shared.clone(), is_lost.clone());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(ANSWER_TIMEOUT))
             .set_push_sender(move |pushed: PushInfo| {
-                pushed_to(&to, &over, pushed);
+                pushed_to(&to, number, &over, pushed);
                 Ok::<(), redis::aio::SendError>(())
             });
         let redis = client.get_multiplexed_async_connection_with_config(&config).await?;
@@ -167,6 +185,8 @@ impl<'a> Session<'a> {
             comers: HashMap::new(),
             wanted: VecDeque::new(),
             scripts: None,
+            ahead: 0,
+            is_suspended: false,
         })
     }
 
@@ -209,18 +229,27 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    pub(super) async fn tell_hole(&self) -> Result<(), Lost> {
-        let told = self.ask(redis::cmd("INCR").arg(history::times(&self.backplane.app))).await;
-        if told.is_err() {
+    /// Has the epochs of all topics end. Where Redis takes no such word now, nothing is kept until it does.
+    pub(super) async fn tell_hole(&mut self) -> Result<(), Lost> {
+        self.backplane.lock().has_hole = false;
+        let mut word = Pipeline::new();
+        let mark = RandomState::new().hash_one(std::process::id());
+        word.cmd("SET").arg(history::times(&self.backplane.app)).arg(format!("{mark:016x}")).ignore_errors();
+        let mut redis = self.redis.clone();
+        let told: Result<Vec<RedisResult<Value>>, Lost> =
+            self.answer(async move { word.query_async(&mut redis).await }).await;
+        let is_told = matches!(&told, Ok(answers) if answers.iter().all(Result::is_ok));
+        if !is_told {
             self.backplane.lock().has_hole = true;
         }
+        self.is_suspended = !is_told;
         told.map(drop)
     }
 
     /// False: there is a hole, of which Redis has to be told first.
     fn try_join(&self) -> bool {
         let mut state = self.backplane.lock();
-        if std::mem::take(&mut state.has_hole) {
+        if state.has_hole && !self.is_suspended {
             return false;
         }
         // A server that stops meanwhile has nothing to wait for.
@@ -309,13 +338,16 @@ fn too_little() -> Lost {
 }
 
 /// Redis says something of its own accord.
-fn pushed_to(shared: &Shared, is_lost: &AtomicBool, pushed: PushInfo) {
+fn pushed_to(shared: &Shared, session: u64, is_lost: &AtomicBool, pushed: PushInfo) {
     let Some(backplane) = &shared.backplane else { return };
     match (pushed.kind, &pushed.data[..]) {
         (PushKind::Message, [Value::BulkString(channel), Value::BulkString(payload)])
             if !is_lost.load(Ordering::Relaxed) =>
         {
-            shared.receive(backplane, channel, payload);
+            let heard = backplane.heard();
+            if *heard == session {
+                shared.receive(backplane, channel, payload);
+            }
         }
         (PushKind::Disconnection, _) => {
             is_lost.store(true, Ordering::Relaxed);

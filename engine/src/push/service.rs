@@ -332,7 +332,7 @@ fn publish(shared: &Shared, channel: &[u8], payload: &[u8]) -> Result<usize, Str
         return Err("\"at\", \"node\" and \"presence\" in an envelope are for nodes alone".into());
     }
     let repeats = || shared.repeats.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(reached) = id.as_ref().and_then(|id| repeats().find(id, shared.now())) {
+    if let Some(reached) = id.as_ref().and_then(|id| repeats().find(channel, id, shared.now())) {
         return Ok(reached);
     }
     if let Some(to) = &mut to {
@@ -346,7 +346,7 @@ fn publish(shared: &Shared, channel: &[u8], payload: &[u8]) -> Result<usize, Str
     });
     let reached = done.map_err(|error| error.to_string())?;
     if let Some(id) = id {
-        repeats().note(&id, reached, shared.now());
+        repeats().note(channel, &id, reached, shared.now());
     }
     Ok(reached)
 }
