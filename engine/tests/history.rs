@@ -3,7 +3,7 @@
 mod common;
 
 use common::redis::{Redis, pusher};
-use common::{Client, Seen, connect, eventually, poll, receive, receive_envelope, start};
+use common::{Client, Seen, eventually, open, poll, receive, receive_envelope, start};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,18 +11,6 @@ use tokio_tungstenite::tungstenite::Message;
 use wsengine::{ConnId, Kind, SendError, Server};
 
 const HISTORY: (&str, &str) = ("history", "room:=5/60");
-
-fn open(server: &Server) -> (Client, ConnId) {
-    let client = connect(server);
-    loop {
-        match poll(server) {
-            Seen::Open { conn, .. } => return (client, conn),
-            // Of one that came before.
-            Seen::Close { .. } => {}
-            other => panic!("{other:?} instead of open"),
-        }
-    }
-}
 
 fn publish(server: &Server, topic: &str, text: &str) {
     server.publish(Kind::Text, topic, text.as_bytes(), &[]).unwrap();

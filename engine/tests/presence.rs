@@ -3,25 +3,13 @@
 mod common;
 
 use common::redis::{Redis, pusher};
-use common::{Client, Seen, connect, eventually, poll, receive_envelope, start};
+use common::{Client, Seen, eventually, open, poll, receive_envelope, start};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use wsengine::{ConnId, Kind, SendError, Server};
 
 const PRESENCE: (&str, &str) = ("presence", "room:");
-
-fn open(server: &Server) -> (Client, ConnId) {
-    let client = connect(server);
-    loop {
-        match poll(server) {
-            Seen::Open { conn, .. } => return (client, conn),
-            // Of one that came before.
-            Seen::Close { .. } => {}
-            other => panic!("{other:?} instead of open"),
-        }
-    }
-}
 
 fn join(server: &Server, label: &str) -> (Client, ConnId) {
     let (client, conn) = open(server);

@@ -233,6 +233,19 @@ pub fn poll_open(server: &Server) -> ConnId {
     }
 }
 
+/// A client that is open, also where others leave meanwhile.
+pub fn open(server: &Server) -> (Client, ConnId) {
+    let client = connect(server);
+    loop {
+        match poll(server) {
+            Seen::Open { conn, .. } => return (client, conn),
+            // Of one that came before.
+            Seen::Close { .. } => {}
+            other => panic!("{other:?} instead of open"),
+        }
+    }
+}
+
 fn seen(event: wsengine::Event<'_>) -> Seen {
     let conn = event.conn.unwrap_or(ConnId::from_u64(0));
     match event.body {
