@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use wsengine::Kind;
 
@@ -131,6 +131,4 @@ fn what_no_sentinel_knows_is_said() {
     let Seen::Backplane { up: false, gap: false, reason } = poll(&node) else { panic!("no loss") };
     let said = format!("no Sentinel says where Redis is: 127.0.0.1:{} knows no \"nobody\"", sentinel.port);
     assert_eq!(reason, said);
-    std::thread::sleep(Duration::from_millis(100));
-    drop(node);
 }

@@ -13,16 +13,20 @@ use std::sync::atomic::Ordering;
 
 /// Bytes of messages in one pipeline.
 const BATCH_BYTES: usize = 1 << 20;
+/// With so many topics to ask about, those who come back wait with the messages, and there is a limit to these.
+const MOST_WANTED: usize = 1_000;
 
 impl Session<'_> {
     /// Looks how much of what hosts have left is next, and has topics followed to which somebody comes back. It stays where it
     /// is, for hosts that find Redis too slow deliver it in its order.
     pub(super) fn look_ahead(&mut self, topics: &mut Topics) {
         let state = self.backplane.lock();
-        let mut bytes = 0;
+        let (mut bytes, mut wanted) = (0, self.wanted.len());
         let next = state.waiting.iter().take_while(|what| {
-            let fits = bytes < BATCH_BYTES;
+            let is_resume = matches!(what, Outgoing::Resume(_));
+            let fits = bytes < BATCH_BYTES && !(is_resume && wanted >= MOST_WANTED);
             bytes += what.cost();
+            wanted += usize::from(is_resume);
             fits
         });
         self.ahead = 0;
@@ -108,8 +112,8 @@ impl Session<'_> {
         Ok(true)
     }
 
-    /// Looks at what became of a batch. What Redis could not keep is published all the same, and goes once more, before all
-    /// that follows.
+    /// Looks at what became of a batch. What Redis could not keep is published all the same: it goes once more, after this batch
+    /// and before the next. The hole that it is has to be told before that and after it.
     async fn settle(
         &mut self,
         batch: Vec<Outgoing>,
@@ -117,6 +121,7 @@ impl Session<'_> {
         mut has_forgotten: bool,
     ) -> Result<(), Lost> {
         let mut lost: Result<(), Lost> = Ok(());
+        let mut is_refused = false;
         for (what, answer) in batch.into_iter().zip(answers) {
             match (what, answer) {
                 (_, Ok(_)) => {
@@ -127,7 +132,8 @@ impl Session<'_> {
                     self.batch.push(what);
                 }
                 (Outgoing::Kept(kept), Err(error)) => {
-                    tracing::warn!(%error, "Redis cannot keep a message");
+                    tracing::debug!(%error, "Redis cannot keep a message");
+                    is_refused = true;
                     self.backplane.lock().has_hole = true;
                     let (channel, payload) = kept.into_plain(&self.backplane.app);
                     self.batch.push(Outgoing::Message(channel, payload));
@@ -141,6 +147,9 @@ impl Session<'_> {
         lost?;
         if self.backplane.lock().has_hole {
             self.tell_hole().await?;
+        }
+        if is_refused {
+            self.backplane.lock().has_hole = true;
         }
         if has_forgotten { self.load_scripts().await } else { Ok(()) }
     }
@@ -176,7 +185,7 @@ impl Session<'_> {
                 (_, None) => continue,
             };
             if let Err(error) = &found {
-                tracing::warn!(%topic, error, "what Redis has kept cannot be read");
+                tracing::debug!(%topic, error, "what Redis has kept cannot be read");
             }
             let late = late.get(&topic);
             for comer in self.comers.remove(&topic).unwrap_or_default() {

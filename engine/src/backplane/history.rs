@@ -20,7 +20,7 @@ use std::sync::Arc;
 use wsengine_proto::Kind;
 
 /// Numbers a message, keeps it and publishes it with its position. When Redis has no memory left it is published without, and
-/// the stream goes: it has a hole. Offsets are the first halves of the entries' ids. What is too old goes, a hundred at a
+/// the stream goes: it has a hole. Where not even that is possible nothing is done, and that is said. Offsets are the first halves of the entries' ids. What is too old goes, a hundred at a
 /// time, and all goes when nothing new comes for so long.
 pub(super) const PUBLISH: &str = r#"
 local key, times = KEYS[1], KEYS[2]
@@ -38,7 +38,8 @@ local offset = string.format('%d', offset)
 local added = redis.pcall('XADD', key, 'MAXLEN', messages, offset .. '-0', 'e', epoch, 'm', mark,
   't', string.format('%d', now), 'k', kind, 'd', data)
 if type(added) == 'table' then
-  redis.pcall('DEL', key)
+  local gone = redis.pcall('DEL', key)
+  if type(gone) == 'table' then return gone end
   return redis.call('PUBLISH', channel, '\1' .. head .. '}\n' .. data)
 end
 redis.call('PEXPIRE', key, age)

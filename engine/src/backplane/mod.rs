@@ -165,12 +165,14 @@ impl Shared {
         except: &[ConnId],
     ) -> Option<Result<usize, SendError>> {
         let backplane = self.backplane.as_ref()?;
+        let rule = match audience {
+            Audience::Topic(topic) => self.history.rule(topic).map(|rule| (topic, rule)),
+            Audience::All | Audience::Conn(_) => None,
+        };
         let mut state = backplane.lock();
         match state.mode {
             Mode::Alone => {
                 // Redis should have kept it: it will have to know.
-                let rule =
-                    if let Audience::Topic(topic) = audience { self.history.rule(topic) } else { None };
                 state.has_hole |= rule.is_some();
                 return None;
             }
@@ -183,10 +185,6 @@ impl Shared {
         };
         // Of those who are not here nobody has to be left out.
         let except: Vec<ConnId> = except.iter().filter(|conn| self.is_open(**conn)).copied().collect();
-        let rule = match audience {
-            Audience::Topic(topic) => self.history.rule(topic).map(|rule| (topic, rule)),
-            Audience::All | Audience::Conn(_) => None,
-        };
         let message = match rule {
             Some((topic, rule)) => {
                 Outgoing::Kept(Box::new(Kept::new(&backplane.node, topic, rule, kind, data, &except)))

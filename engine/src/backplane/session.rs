@@ -213,7 +213,12 @@ impl<'a> Session<'a> {
         let read = self.load(history::READ).await?;
         let scripts = Scripts { publish, read, run };
         let Backplane { app, node, .. } = self.backplane;
-        self.ask(&Kept::probe(node).command(app, &scripts)).await?;
+        match self.try_ask(Kept::probe(node).command(app, &scripts)).await? {
+            Ok(_) => {}
+            Err(error) if error.code() == Some("NOPERM") => return Err(error.into()),
+            // It takes no writes now, which it is asked about before anything is kept.
+            Err(_) => self.backplane.lock().has_hole = true,
+        }
         self.ask(&history::read(self.shared, app, &scripts, "", &[])).await?;
         self.scripts = Some(scripts);
         Ok(())
@@ -232,15 +237,16 @@ impl<'a> Session<'a> {
     /// Has the epochs of all topics end. Where Redis takes no such word now, nothing is kept until it does.
     pub(super) async fn tell_hole(&mut self) -> Result<(), Lost> {
         self.backplane.lock().has_hole = false;
-        let mut word = Pipeline::new();
         let mark = RandomState::new().hash_one(std::process::id());
-        word.cmd("SET").arg(history::times(&self.backplane.app)).arg(format!("{mark:016x}")).ignore_errors();
-        let mut redis = self.redis.clone();
-        let told: Result<Vec<RedisResult<Value>>, Lost> =
-            self.answer(async move { word.query_async(&mut redis).await }).await;
-        let is_told = matches!(&told, Ok(answers) if answers.iter().all(Result::is_ok));
+        let mut word = redis::cmd("SET");
+        word.arg(history::times(&self.backplane.app)).arg(format!("{mark:016x}"));
+        let told = self.try_ask(word).await;
+        let is_told = matches!(told, Ok(Ok(_)));
         if !is_told {
             self.backplane.lock().has_hole = true;
+        }
+        if !is_told && !self.is_suspended {
+            tracing::warn!("Redis takes no writes: it publishes, but keeps nothing until it does");
         }
         self.is_suspended = !is_told;
         told.map(drop)
@@ -290,6 +296,16 @@ impl<'a> Session<'a> {
     async fn ask(&self, command: &Cmd) -> Result<Value, Lost> {
         let mut redis = self.redis.clone();
         self.answer(async move { command.query_async(&mut redis).await }).await
+    }
+
+    /// The same where Redis may refuse.
+    async fn try_ask(&self, command: Cmd) -> Result<RedisResult<Value>, Lost> {
+        let mut pipeline = Pipeline::new();
+        pipeline.add_command(command).ignore_errors();
+        let mut redis = self.redis.clone();
+        let answers: Vec<RedisResult<Value>> =
+            self.answer(async move { pipeline.query_async(&mut redis).await }).await?;
+        answers.into_iter().next().ok_or_else(|| Lost("Redis does not answer".into()))
     }
 
     /// Tells Redis which topics are wanted. False: it knew.
