@@ -68,6 +68,10 @@ class Server:
         found = re.search(pattern, "\n".join(self.lines))
         return found and found[0]
 
+    def awaits(self, pattern):
+        """What a client sees may come before what the script says."""
+        wait_for(lambda: self.says(pattern), f"{pattern!r} on the console")
+
     def terminate(self):
         """SIGTERM, as a service manager sends it; returns the exit status."""
         return self.end(signal.SIGTERM)

@@ -45,9 +45,9 @@ class TheCommandLine(unittest.TestCase):
     def test_the_chat_prints_when_and_where(self):
         server = Server("chat")
         self.addCleanup(server.kill)
-        self.assertTrue(server.says(r"Server started : \d{4}-\d\d-\d\d \d\d:\d\d:\d\d"))
+        server.awaits(r"Server started : \d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
         self.assertEqual(server.url, f"http://127.0.0.1:{server.port}/")
-        self.assertTrue(server.says("CTRL-C to quit"))
+        server.awaits("CTRL-C to quit")
 
     def test_zero_means_all_addresses(self):
         server = Server("chat", address="0")
@@ -97,7 +97,7 @@ class TheCallback(unittest.TestCase):
         # Who is there, which it is told at its open.
         self.assertEqual(client.receive(), (TEXT, b'\x01{"topic":"people","present":[]}\n'))
         self.assertEqual(client.receive(), (TEXT, b"still here"))
-        self.assertTrue(server.says(r"error  LogicException: on\?purpose"), server.lines)
+        server.awaits(r"error  LogicException: on\?purpose")
 
 
 class TheEnd(unittest.TestCase):

@@ -31,10 +31,6 @@ class Script(Server):
         options = {"address": address, "settings": settings, "script": code, "stdin": stdin}
         super().__init__(f"legacy/{family}", port, *arguments, **options)
 
-    def awaits(self, pattern):
-        """What a client sees may come before what the script says."""
-        wait_for(lambda: self.says(pattern), f"{pattern!r} on the console")
-
     def complaints(self):
         """What PHP has to say of the script: nothing, as a rule."""
         return [line for line in self.lines if line.startswith(("PHP ", "Warning", "Notice", "Deprecated", "Fatal"))]
