@@ -213,6 +213,7 @@ class Workers(unittest.TestCase):
             client.send("go")
             while client.receive() != "again":
                 pass
+        script.awaits("drain")
         said = [line for line in script.lines if "wsengine" not in line and "listens" not in line]
         self.assertEqual(said, ["error 2 send buffer full and drop package", "full", "no more", "drain"])
 
