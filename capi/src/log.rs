@@ -45,8 +45,16 @@ thread_local! {
 /// Is this thread inside a log function?
 #[inline]
 pub(crate) fn is_speaking() -> bool {
+    SPEAKERS.load(Ordering::Relaxed) > 0 && is_speaker()
+}
+
+/// Out of the way: the compiler would look up the thread's local before it knows whether it needs it, and in a library that
+/// is a call.
+#[cold]
+#[inline(never)]
+fn is_speaker() -> bool {
     // A thread that is ending, whose locals are gone, runs destructors.
-    SPEAKERS.load(Ordering::Relaxed) > 0 && SPEAKING.try_with(Cell::get).unwrap_or(false)
+    SPEAKING.try_with(Cell::get).unwrap_or(false)
 }
 
 fn speaking(function: impl FnOnce()) {

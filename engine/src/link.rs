@@ -30,6 +30,9 @@ pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) tls: Option<Tls>,
     pub(crate) links: Vec<Link>,
+    /// There is no backplane, no history and no presence: messages for many go to them as they are. One answer for all that
+    /// publish, instead of three from different places.
+    pub(crate) is_plain: bool,
     pub(crate) wake: HostWake,
     pub(crate) started: Instant,
     /// I/O threads that have not ended yet.
@@ -80,6 +83,9 @@ impl Shared {
         };
         Ok(Shared {
             buffers: Buffers::default(),
+            is_plain: settings.backplane.is_none()
+                && settings.history.is_empty()
+                && settings.presence.is_empty(),
             links: (0..threads).map(|_| link()).collect(),
             wake: HostWake::new()?,
             started: Instant::now(),

@@ -31,7 +31,7 @@ impl Shared {
         if data.len() > max {
             return Err(SendError::TooBig { len: data.len(), max });
         }
-        if kind == Kind::Text && wsengine_proto::utf8::validate(data).is_none() {
+        if kind == Kind::Text && !wsengine_proto::utf8::is_valid(data) {
             return Err(SendError::NotUtf8);
         }
         Ok(())
@@ -42,10 +42,15 @@ impl Shared {
         self.mailbox(conn)?.send(conn, &Frame::new(kind, data, &self.buffers))
     }
 
+    #[inline]
     pub(crate) fn broadcast(&self, kind: Kind, data: &[u8], except: &[ConnId]) -> Result<usize, SendError> {
+        if self.is_plain {
+            return self.deliver_to_all(kind, data, except);
+        }
         self.to_audience(Audience::All, kind, data, except)
     }
 
+    #[inline]
     pub(crate) fn publish(
         &self,
         kind: Kind,
@@ -53,11 +58,13 @@ impl Shared {
         data: &[u8],
         except: &[ConnId],
     ) -> Result<usize, SendError> {
+        if self.is_plain {
+            return self.deliver_sealed(topic, kind, data, except);
+        }
         self.to_audience(Audience::Topic(topic), kind, data, except)
     }
 
     /// By the backplane if there is one, so that it reaches other nodes as well.
-    #[inline]
     fn to_audience(
         &self,
         audience: Audience<'_>,
@@ -84,7 +91,6 @@ impl Shared {
     }
 
     /// Gives a message to this node's own connections, and says to how many.
-    #[inline]
     pub(crate) fn deliver(
         &self,
         audience: Audience<'_>,
@@ -97,10 +103,7 @@ impl Shared {
                 self.deliver_sealed(topic, kind, &Notice::plain(topic).seal(data), except)
             }
             Audience::Topic(topic) => self.deliver_sealed(topic, kind, data, except),
-            Audience::All => {
-                let frame = Frame::new(kind, data, &self.buffers);
-                self.to_many(except, |mailbox, except| mailbox.broadcast(&frame, except))
-            }
+            Audience::All => self.deliver_to_all(kind, data, except),
             Audience::Conn(conn) if except.contains(&conn) => Ok(0),
             Audience::Conn(conn) => match self.send(conn, kind, data) {
                 Ok(()) => Ok(1),
@@ -109,6 +112,12 @@ impl Shared {
                 Err(error) => Err(error),
             },
         }
+    }
+
+    #[inline]
+    fn deliver_to_all(&self, kind: Kind, data: &[u8], except: &[ConnId]) -> Result<usize, SendError> {
+        let frame = Frame::new(kind, data, &self.buffers);
+        self.to_many(|mailbox| mailbox.broadcast(&frame, except))
     }
 
     /// Gives the members of a topic what is ready for them.
@@ -121,7 +130,7 @@ impl Shared {
         except: &[ConnId],
     ) -> Result<usize, SendError> {
         let frame = Frame::new(kind, data, &self.buffers);
-        self.to_many(except, |mailbox, except| mailbox.send_to_topic(topic, &frame, except))
+        self.to_many(|mailbox| mailbox.send_to_topic(topic, &frame, except))
     }
 
     /// Gives a message to those of `to` alone who are of its audience, and says for how many it was queued.
@@ -164,11 +173,9 @@ impl Shared {
     ) -> Result<usize, SendError> {
         let is_binary = kind == Kind::Binary;
         match audience {
-            Audience::All => {
-                self.to_many(except, |mailbox, except| mailbox.reach_of_broadcast(is_binary, except))
-            }
+            Audience::All => self.to_many(|mailbox| mailbox.reach_of_broadcast(is_binary, except)),
             Audience::Topic(topic) => {
-                self.to_many(except, |mailbox, except| mailbox.reach_of_topic(topic, is_binary, except))
+                self.to_many(|mailbox| mailbox.reach_of_topic(topic, is_binary, except))
             }
             Audience::Conn(conn) => Ok(usize::from(self.is_open(conn) && !except.contains(&conn))),
         }
@@ -296,17 +303,10 @@ impl Shared {
         }
     }
 
-    /// Appends something to the mailbox of each thread, with those of `except` that are its own, and sums up whom it
-    /// reaches.
-    fn to_many(
-        &self,
-        except: &[ConnId],
-        append: impl Fn(&Mailbox, &[ConnId]) -> Result<usize, SendError>,
-    ) -> Result<usize, SendError> {
-        self.links.iter().enumerate().try_fold(0, |reached, (thread, link)| {
-            let except: Vec<ConnId> = except.iter().filter(|conn| conn.thread() == thread).copied().collect();
-            Ok(reached + append(&link.mailbox, &except)?)
-        })
+    /// Appends something to the mailbox of each thread, and sums up whom it reaches.
+    #[inline]
+    fn to_many(&self, append: impl Fn(&Mailbox) -> Result<usize, SendError>) -> Result<usize, SendError> {
+        self.links.iter().try_fold(0, |reached, link| Ok(reached + append(&link.mailbox)?))
     }
 
     #[inline]

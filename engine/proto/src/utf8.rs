@@ -9,6 +9,15 @@ pub fn validate(bytes: &[u8]) -> Option<&str> {
     simdutf8::basic::from_utf8(bytes).ok()
 }
 
+/// Up to here a look for anything but ASCII comes first: it is done where the validator has hardly begun.
+const SHORT: usize = 256;
+
+/// Is all of it UTF-8?
+#[inline]
+pub fn is_valid(bytes: &[u8]) -> bool {
+    (bytes.len() <= SHORT && bytes.is_ascii()) || validate(bytes).is_some()
+}
+
 /// Checks one text piece by piece.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Validator {
@@ -95,6 +104,21 @@ mod tests {
             let mut validator = Validator::default();
             prop_assert!(validator.feed(head) && validator.feed(tail));
             prop_assert!(!validator.feed(b"\xff"));
+        }
+    }
+
+    #[test]
+    fn short_and_long_texts_are_checked_alike() {
+        for len in [0, 1, 15, 64, SHORT - 1, SHORT, SHORT + 1, 2 * SHORT] {
+            let mut text = vec![b'a'; len];
+            assert!(is_valid(&text), "{len}");
+            for at in 0..len.saturating_sub(1) {
+                text[at..at + 2].copy_from_slice("é".as_bytes());
+                assert!(is_valid(&text), "{len}, {at}");
+                text[at + 1] = b'a';
+                assert!(!is_valid(&text), "{len}, {at}");
+                text[at] = b'a';
+            }
         }
     }
 

@@ -118,11 +118,16 @@ pub(crate) enum Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
+    #[inline]
     pub(crate) fn new(kind: Kind, payload: &'a [u8], buffers: &Buffers) -> Self {
         let opcode = Opcode::from(kind);
-        if payload.len() < OWN_BUFFER_BYTES {
-            return Frame::Small { opcode, payload };
+        match payload.len() < OWN_BUFFER_BYTES {
+            true => Frame::Small { opcode, payload },
+            false => Frame::large(opcode, payload, buffers),
         }
+    }
+
+    fn large(opcode: Opcode, payload: &[u8], buffers: &Buffers) -> Self {
         let mut frame = buffers.take(payload.len() + frame::MAX_HEADER_BYTES);
         frame::put(&mut frame, opcode, payload);
         Frame::Large(frame.into())

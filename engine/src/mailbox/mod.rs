@@ -110,6 +110,16 @@ pub(crate) fn distinct(mut conns: Vec<ConnId>) -> Vec<ConnId> {
     conns
 }
 
+/// Those who are left out of a message to many, of whom a host may name any: distinct, and of its audience.
+#[inline]
+fn left_out(except: &[ConnId], is_meant: impl Fn(ConnId) -> bool) -> Vec<ConnId> {
+    if except.is_empty() {
+        // As a rule, and then nothing of the rest need be fetched.
+        return Vec::new();
+    }
+    distinct(except.iter().copied().filter(|conn| is_meant(*conn)).collect())
+}
+
 impl Mailbox {
     /// `has_news`: somebody will ask which topics have come and gone. `gone`: who is told of labelled connections that are
     /// open no more.
@@ -164,7 +174,7 @@ impl Mailbox {
         if inner.stopping {
             return Err(SendError::Stopped);
         }
-        let left_out = except.iter().filter(|conn| inner.is_open(**conn)).copied().collect();
+        let left_out = left_out(except, |conn| inner.is_open(conn));
         let everybody = Reach { all: self.open.load(Ordering::Relaxed), text_only: inner.text_only };
         Ok(self.push_to_many(inner, frame, everybody, left_out, |except| Target::All { except }))
     }
@@ -176,7 +186,7 @@ impl Mailbox {
             return Err(SendError::Stopped);
         }
         let everybody = Reach { all: self.open.load(Ordering::Relaxed), text_only: inner.text_only };
-        let left_out = distinct(except.iter().filter(|conn| inner.is_open(**conn)).copied().collect());
+        let left_out = left_out(except, |conn| inner.is_open(conn));
         Ok(inner.reached(everybody, is_binary, &left_out))
     }
 
@@ -190,7 +200,6 @@ impl Mailbox {
         left_out: Vec<ConnId>,
         target: impl FnOnce(Option<u32>) -> Target,
     ) -> usize {
-        let left_out = distinct(left_out);
         let reached = inner.reached(audience, frame.is_binary(), &left_out);
         if reached > 0 {
             let except = inner.commands.except(left_out);
@@ -424,14 +433,17 @@ impl Mailbox {
 
     #[inline]
     fn lock_with_room(&self) -> MutexGuard<'_, Inner> {
-        let mut inner = self.lock();
-        if inner.commands.bytes >= MAX_BYTES {
-            inner.waiting += 1;
-            let full = |inner: &mut Inner| inner.commands.bytes >= MAX_BYTES;
-            let waited = self.taken.wait_timeout_while(inner, MAX_WAIT, full);
-            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
-            inner.waiting -= 1;
-        }
+        let inner = self.lock();
+        if inner.commands.bytes < MAX_BYTES { inner } else { self.wait_for_room(inner) }
+    }
+
+    #[cold]
+    fn wait_for_room<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+        inner.waiting += 1;
+        let full = |inner: &mut Inner| inner.commands.bytes >= MAX_BYTES;
+        let waited = self.taken.wait_timeout_while(inner, MAX_WAIT, full);
+        inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        inner.waiting -= 1;
         inner
     }
 }

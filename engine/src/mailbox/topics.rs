@@ -4,7 +4,7 @@
 //! To the I/O thread a topic is a number. The thread has the members of each (`crate::topics`) and follows
 //! what is done here by the commands, in their order.
 
-use super::{Frame, Inner, Mailbox, Reach, Room, Target, Waiting, What};
+use super::{Frame, Inner, Mailbox, Reach, Room, Target, Waiting, What, left_out};
 use crate::backplane::News;
 use crate::buffers::Buffers;
 use crate::error::SendError;
@@ -142,7 +142,7 @@ impl Mailbox {
             return Err(SendError::Stopped);
         }
         let Some((topic, members)) = inner.topics.find(name) else { return Ok(0) };
-        let left_out = except.iter().filter(|conn| inner.topics.is_member(**conn, topic)).copied().collect();
+        let left_out = left_out(except, |conn| inner.topics.is_member(conn, topic));
         Ok(self.push_to_many(inner, frame, members, left_out, |except| Target::Topic { topic, except }))
     }
 
@@ -158,8 +158,7 @@ impl Mailbox {
             return Err(SendError::Stopped);
         }
         let Some((topic, members)) = inner.topics.find(name) else { return Ok(0) };
-        let is_member = |conn: &&ConnId| inner.topics.is_member(**conn, topic);
-        let left_out = super::distinct(except.iter().filter(is_member).copied().collect());
+        let left_out = left_out(except, |conn| inner.topics.is_member(conn, topic));
         Ok(inner.reached(members, is_binary, &left_out))
     }
 
@@ -194,6 +193,7 @@ impl Topics {
     }
 
     /// The number of a topic that has members, and who they are.
+    #[inline]
     fn find(&self, name: &str) -> Option<(u32, Reach)> {
         let number = *self.numbers.get(name)?;
         Some((number, self.list.get(number as usize)?.members))
