@@ -64,7 +64,8 @@ pub(crate) struct Rate {
     /// Messages per second over all connections together
     #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
     pub(crate) rate: usize,
-    /// Sleep a little while there is nothing to do, and leave the CPU to others; latencies are some 100 us longer
+    /// Leave the CPU to others while there is nothing to do, and measure without what they take of it: from when a
+    /// message is sent until the kernel has the answer
     #[arg(long)]
     pub(crate) share: bool,
     #[command(flatten)]

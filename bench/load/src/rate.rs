@@ -1,11 +1,14 @@
 //! A fixed rate, and each latency measured from the time the message was due, not from when it could be
 //! sent: a server that stalls for a second is late for a whole second's messages, and all of them count.
 //!
-//! The loop spins instead of sleeping: a timer would be late by tens of microseconds. With `--share` it does sleep.
+//! The loop spins instead of sleeping: a timer would be late by tens of microseconds.
+//!
+//! With `--share` it does sleep, on a processor that others use too. What these take of it is not the server's doing, so a
+//! latency goes from when the message was really sent until the kernel had the answer, which says when that was.
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::cli::Rate;
 use crate::client::{BUFFER_BYTES, Client};
@@ -13,7 +16,7 @@ use crate::exchange::Exchange;
 use crate::histogram::Histogram;
 use crate::meter::{Meter, Tick};
 use crate::report::{Report, Value};
-use crate::sys::Epoll;
+use crate::sys::{self, Epoll};
 use crate::target::Target;
 
 /// A sleep with `--share`.
@@ -23,8 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 struct Connection {
     client: Client,
-    /// When the messages without a reply were due, the oldest first.
-    due: VecDeque<Instant>,
+    /// The messages without a reply, the oldest first.
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    due: Instant,
+    sent: SystemTime,
 }
 
 pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
@@ -35,7 +43,10 @@ pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
     for index in 0..options.connections {
         let client = Client::open(&target, &exchange)?;
         epoll.add(client.socket(), index)?;
-        connections.push(Connection { client, due: VecDeque::new() });
+        if options.share {
+            sys::stamp_arrivals(client.socket())?;
+        }
+        connections.push(Connection { client, waiting: VecDeque::new() });
     }
 
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -60,14 +71,16 @@ pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
             None => {
                 while schedule.due(next) <= now {
                     let connection = &mut connections[next % options.connections];
-                    connection.due.push_back(schedule.due(next));
+                    connection
+                        .waiting
+                        .push_back(Waiting { due: schedule.due(next), sent: SystemTime::now() });
                     connection.client.queue(1, &exchange);
                     connection.client.flush(&exchange)?;
                     next += 1;
                 }
             }
             Some((_, _, give_up)) => {
-                if now >= *give_up || connections.iter().all(|connection| connection.due.is_empty()) {
+                if now >= *give_up || connections.iter().all(|connection| connection.waiting.is_empty()) {
                     break;
                 }
             }
@@ -79,22 +92,25 @@ pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
         for &index in &ready {
             let connection = &mut connections[index];
             connection.client.flush(&exchange)?;
+            let arrival = if options.share { sys::arrival(connection.client.socket()) } else { None };
             let replies = connection.client.receive(&mut buffer, &exchange)?;
             let now = Instant::now();
             for _ in 0..replies {
-                let due = connection
-                    .due
+                let waiting = connection
+                    .waiting
                     .pop_front()
                     .ok_or_else(|| io::Error::other("more replies than messages"))?;
-                if measured_from.is_some_and(|from| due >= from) {
-                    latency.record(now - due);
+                if measured_from.is_some_and(|from| waiting.due >= from) {
+                    let taken =
+                        arrival.map(|arrival| arrival.duration_since(waiting.sent).unwrap_or_default());
+                    latency.record(taken.unwrap_or_else(|| now - waiting.due));
                 }
                 answered += 1;
             }
         }
     }
 
-    let unanswered: usize = connections.iter().map(|connection| connection.due.len()).sum();
+    let unanswered: usize = connections.iter().map(|connection| connection.waiting.len()).sum();
     let mut report = Report::new("rate");
     report.add("connections", Value::Integer(options.connections as u64));
     report.add("rate", Value::Integer(options.rate as u64));

@@ -4,7 +4,7 @@ use std::io;
 use std::mem;
 use std::net::{SocketAddrV4, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use libc::{c_int, c_void, socklen_t};
 
@@ -92,6 +92,49 @@ pub(crate) fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// From now on the kernel notes when bytes arrive, see [`arrival`].
+pub(crate) fn stamp_arrivals(stream: &TcpStream) -> io::Result<()> {
+    let on: c_int = 1;
+    // SAFETY: `on` is what SO_TIMESTAMPNS expects and its size is given.
+    check(unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast::<c_void>(),
+            mem::size_of_val(&on) as socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
+/// When the first bytes arrived that are still to be read. None: there are none, or nobody has noted it.
+pub(crate) fn arrival(stream: &TcpStream) -> Option<SystemTime> {
+    /// Room for one note, aligned as its header wants it.
+    const WORDS: usize = 8;
+    let (mut byte, mut control) = (0_u8, [0_u64; WORDS]);
+    let mut bytes = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    // SAFETY: an all-zero msghdr is a valid one.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut bytes, 1);
+    (message.msg_control, message.msg_controllen) =
+        ((&raw mut control).cast(), mem::size_of_val(&control) as _);
+    // SAFETY: what the message points to lives during the call and has the sizes that it says.
+    let peeked =
+        unsafe { libc::recvmsg(stream.as_raw_fd(), &mut message, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
+    if peeked <= 0 {
+        return None;
+    }
+    // SAFETY: the kernel has filled the message.
+    let note = unsafe { libc::CMSG_FIRSTHDR(&message).as_ref() }?;
+    if (note.cmsg_level, note.cmsg_type) != (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
+        return None;
+    }
+    // SAFETY: such a note is a timespec, which need not be aligned.
+    let time: libc::timespec = unsafe { libc::CMSG_DATA(note).cast::<libc::timespec>().read_unaligned() };
+    Some(SystemTime::UNIX_EPOCH + Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
 /// Binds the calling thread to one CPU.
 pub(crate) fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     if cpu >= libc::CPU_SETSIZE as usize {
@@ -144,6 +187,7 @@ fn check(result: c_int) -> io::Result<RawFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     #[test]
@@ -157,6 +201,28 @@ mod tests {
         epoll.wait(&mut ready, Duration::from_secs(5)).unwrap();
         assert_eq!(ready, [7]);
         assert!(stream.peer_addr().is_ok());
+    }
+
+    #[test]
+    fn the_kernel_says_when_bytes_arrived() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        stamp_arrivals(&stream).unwrap();
+        assert_eq!(arrival(&stream), None, "nothing has come");
+        let (before, after, arrival) = loop {
+            let before = SystemTime::now();
+            peer.write_all(b"x").unwrap();
+            stream.peek(&mut [0]).unwrap();
+            let after = SystemTime::now();
+            std::thread::sleep(Duration::from_millis(10));
+            if let Some(arrival) = arrival(&stream) {
+                break (before, after, arrival);
+            }
+            // The kernel begins to note it a while after it was asked to.
+            stream.read_exact(&mut [0]).unwrap();
+        };
+        assert!(before <= arrival && arrival <= after, "{before:?}, {arrival:?}, {after:?}");
     }
 
     #[test]
