@@ -20,7 +20,7 @@ const OWN_BUFFER_BYTES: usize = 16 * 1024;
 /// A used batch keeps as much of its buffer for the next round as those of late have needed, but this much at most.
 const KEPT_BYTES: usize = 4 << 20;
 /// For so long the host, and then the I/O thread with the answers, is kept busy by a batch of those who send much.
-const FULL_BATCH: Duration = Duration::from_micros(500);
+const FULL_BATCH: Duration = Duration::from_micros(100);
 /// But so much they may always fill it with, however long the last one took: it may have been for another reason.
 const LEAST: Room = Room { events: 64, bytes: 256 * 1024 };
 /// When answers took too long, and there were none since that counted, it is forgotten after so long.

@@ -136,8 +136,8 @@ pub(crate) struct HostWake {
     event: EventFd,
     /// The host sleeps, or waits on the descriptor in a loop of its own.
     armed: AtomicBool,
-    /// It was woken, but does not run yet.
-    coming: AtomicBool,
+    /// It was woken by events or has taken some, and does not sleep yet.
+    at_work: AtomicBool,
     /// Somebody wants the poll to return with nothing.
     woken: AtomicBool,
     /// The host has asked for the descriptor, so it has to tell the truth between polls as well.
@@ -149,7 +149,7 @@ impl HostWake {
         Ok(HostWake {
             event: EventFd::new()?,
             armed: AtomicBool::new(false),
-            coming: AtomicBool::new(false),
+            at_work: AtomicBool::new(false),
             woken: AtomicBool::new(false),
             exported: AtomicBool::new(false),
         })
@@ -160,27 +160,20 @@ impl HostWake {
     #[inline]
     pub(crate) fn notify(&self) {
         if self.armed.load(Ordering::SeqCst) && self.armed.swap(false, Ordering::SeqCst) {
-            self.coming.store(true, Ordering::Relaxed);
+            self.at_work.store(true, Ordering::Relaxed);
             self.event.signal();
         }
     }
 
-    /// Was the host woken by [`HostWake::notify`], and has not come yet?
-    pub(crate) fn is_coming(&self) -> bool {
-        self.coming.load(Ordering::Relaxed)
-    }
-
-    /// It polls, so it runs.
+    /// The host has taken events.
     #[inline]
-    pub(crate) fn came(&self) {
-        if self.is_coming() {
-            self.coming.store(false, Ordering::Relaxed);
-        }
+    pub(crate) fn taken(&self) {
+        self.at_work.store(true, Ordering::Relaxed);
     }
 
-    /// The same as [`HostWake::is_coming`], once for each time.
-    pub(crate) fn take_coming(&self) -> bool {
-        self.is_coming() && self.coming.swap(false, Ordering::Relaxed)
+    /// Has the host something to do with events?
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.at_work.load(Ordering::Relaxed)
     }
 
     /// Makes the current, or else the next, poll return. Async-signal-safe.
@@ -200,12 +193,12 @@ impl HostWake {
     }
 
     pub(crate) fn arm(&self) {
+        self.at_work.store(false, Ordering::Relaxed);
         self.armed.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn disarm(&self) {
         self.armed.store(false, Ordering::SeqCst);
-        self.coming.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn event(&self) -> &EventFd {

@@ -56,7 +56,6 @@ enum Stopped {
 impl<'a> Poller<'a> {
     pub(crate) fn new(shared: &'a Shared, state: MutexGuard<'a, PollState>) -> Self {
         shared.polled.store(true, Ordering::Relaxed);
-        shared.wake.came();
         Poller { shared, state }
     }
 }
@@ -183,6 +182,7 @@ impl Poller<'_> {
             }
             self.shared.held_events.store(state.batch.len(), Ordering::Relaxed);
             if state.batch.has_events() {
+                self.shared.wake.taken();
                 return true;
             }
         }

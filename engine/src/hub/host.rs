@@ -14,6 +14,8 @@ const POLLS_PER_LOOK: u32 = 64;
 const WORK_PER_LOOK: usize = 512 * 1024;
 /// A thread that finds something in its mailbox again and again turns to the sockets after so long.
 const LONGEST_LOOK: Duration = Duration::from_millis(1);
+/// A host that computes for long gets no more than its share: it is left the processor until it had so much.
+const MOST_LEFT: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 pub(super) struct Host {
@@ -21,8 +23,10 @@ pub(super) struct Host {
     unannounced: u32,
     /// Some are of connections that do not send much.
     is_prompt: bool,
-    /// At the last look it was on its way.
-    was_coming: bool,
+    /// At the last look it was at work.
+    was_at_work: bool,
+    /// How long it was left the processor since it last slept.
+    left: Duration,
     polls: u32,
     /// Bytes read and messages, in bytes, since the last look into the mailbox.
     worked: usize,
@@ -82,12 +86,22 @@ impl Hub {
             self.notify();
         }
         self.run_commands();
-        // A host that does not come though it was woken may wait for this processor: the system lets a thread with much
-        // to do go on for milliseconds. Where nobody waits, this returns at once.
-        if self.host.was_coming && self.shared.wake.take_coming() {
-            std::thread::yield_now();
+        if !self.shared.wake.is_at_work() {
+            self.host.left = Duration::ZERO;
+        } else if self.host.was_at_work && self.host.left < MOST_LEFT {
+            self.yield_to_host();
         }
-        self.host.was_coming = self.shared.wake.is_coming();
+        self.host.was_at_work = self.shared.wake.is_at_work();
+    }
+
+    /// A host that does not come though it was woken, or is not done with what it has taken, may wait for this processor: the
+    /// system lets a thread with much to do go on for milliseconds.
+    fn yield_to_host(&mut self) {
+        let before = self.shared.now();
+        // It returns at once where nobody waits, or where the system holds that it is not the host's turn yet.
+        std::thread::yield_now();
+        self.now = self.shared.now();
+        self.host.left += self.now - before;
     }
 
     /// The last thing before the thread sleeps.
