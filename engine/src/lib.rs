@@ -69,6 +69,7 @@ mod push;
 mod repeats;
 mod response;
 mod server;
+mod sip;
 mod sockets;
 mod spare;
 mod stats;

@@ -65,7 +65,7 @@ struct Inner {
     undecided: HashMap<ConnId, Vec<String>>,
     topics: Topics,
     /// Open connections that are text only.
-    text_only: usize,
+    text_only: u32,
     stopping: bool,
     waiting: usize,
 }
@@ -82,8 +82,8 @@ pub(crate) struct Room {
 /// How many connections a message is for, and how many of them have text only.
 #[derive(Clone, Copy, Default)]
 struct Reach {
-    all: usize,
-    text_only: usize,
+    all: u32,
+    text_only: u32,
 }
 
 impl Inner {
@@ -93,13 +93,13 @@ impl Inner {
 
     /// How many of an audience a message is for, when some of them are left out, each named once.
     fn reached(&self, audience: Reach, is_binary: bool, left_out: &[ConnId]) -> usize {
-        let reached = audience.all.saturating_sub(left_out.len());
+        let reached = (audience.all as usize).saturating_sub(left_out.len());
         if audience.text_only == 0 || !is_binary {
             return reached;
         }
         let text_only =
             |conn: &&ConnId| self.slots.get(conn.slot() as usize).is_some_and(|slot| slot.text_only);
-        reached.saturating_sub(audience.text_only - left_out.iter().filter(text_only).count())
+        reached.saturating_sub(audience.text_only as usize - left_out.iter().filter(text_only).count())
     }
 }
 
@@ -175,7 +175,7 @@ impl Mailbox {
             return Err(SendError::Stopped);
         }
         let left_out = left_out(except, |conn| inner.is_open(conn));
-        let everybody = Reach { all: self.open.load(Ordering::Relaxed), text_only: inner.text_only };
+        let everybody = self.everybody(&inner);
         Ok(self.push_to_many(inner, frame, everybody, left_out, |except| Target::All { except }))
     }
 
@@ -185,9 +185,13 @@ impl Mailbox {
         if inner.stopping {
             return Err(SendError::Stopped);
         }
-        let everybody = Reach { all: self.open.load(Ordering::Relaxed), text_only: inner.text_only };
+        let everybody = self.everybody(&inner);
         let left_out = left_out(except, |conn| inner.is_open(conn));
         Ok(inner.reached(everybody, is_binary, &left_out))
+    }
+
+    fn everybody(&self, inner: &Inner) -> Reach {
+        Reach { all: self.open.load(Ordering::Relaxed) as u32, text_only: inner.text_only }
     }
 
     /// Queues a frame for all of an audience but those `left_out` of it, if these are not all, and says for
@@ -264,7 +268,7 @@ impl Mailbox {
         let Some(slot) = slot else { return false };
         slot.conn = 0;
         let text_only = slot.text_only;
-        inner.text_only -= usize::from(text_only);
+        inner.text_only -= u32::from(text_only);
         inner.leave_topics(conn, text_only);
         self.open.fetch_sub(1, Ordering::Relaxed);
         true
@@ -381,7 +385,7 @@ impl Mailbox {
         if let Some(slot) = inner.slots.get_mut(index) {
             *slot = Slot { conn: conn.as_u64(), owner: conn.as_u64(), text_only, ..Slot::default() };
         }
-        inner.text_only += usize::from(text_only);
+        inner.text_only += u32::from(text_only);
         self.open.fetch_add(1, Ordering::Relaxed);
         any
     }

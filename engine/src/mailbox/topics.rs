@@ -10,6 +10,7 @@ use crate::buffers::Buffers;
 use crate::error::SendError;
 use crate::event::ConnId;
 use crate::presence::Gone;
+use crate::sip::Keys;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,9 +23,9 @@ const WAKE_BYTES: usize = 64 * 1024;
 /// The topics of one I/O thread.
 #[derive(Default)]
 pub(super) struct Topics {
-    numbers: HashMap<Arc<str>, u32>,
-    /// By number.
-    list: Vec<Topic>,
+    named: HashMap<Arc<str>, Topic, Keys>,
+    /// The names by number; None while a number is free.
+    names: Vec<Option<Arc<str>>>,
     /// Numbers that no topic has.
     free: Vec<u32>,
     /// The numbers of each connection's topics, in ascending order. One without topics has no entry.
@@ -37,9 +38,10 @@ pub(super) struct Topics {
     gone: Option<Arc<Gone>>,
 }
 
+/// Beside its name: what a message asks for is in one place.
+#[derive(Clone, Copy)]
 struct Topic {
-    /// None while the number is free.
-    name: Option<Arc<str>>,
+    number: u32,
     members: Reach,
 }
 
@@ -96,7 +98,7 @@ impl Mailbox {
         if !inner.is_open(conn) {
             return Err(SendError::Gone);
         }
-        Ok(inner.topics.find(name).is_some_and(|(topic, _)| inner.topics.is_member(conn, topic)))
+        Ok(inner.topics.find(name).is_some_and(|topic| inner.topics.is_member(conn, topic.number)))
     }
 
     /// Ends a membership. False: there was none.
@@ -141,9 +143,10 @@ impl Mailbox {
         if inner.stopping {
             return Err(SendError::Stopped);
         }
-        let Some((topic, members)) = inner.topics.find(name) else { return Ok(0) };
-        let left_out = left_out(except, |conn| inner.topics.is_member(conn, topic));
-        Ok(self.push_to_many(inner, frame, members, left_out, |except| Target::Topic { topic, except }))
+        let Some(Topic { number, members }) = inner.topics.find(name) else { return Ok(0) };
+        let left_out = left_out(except, |conn| inner.topics.is_member(conn, number));
+        let target = |except| Target::Topic { topic: number, except };
+        Ok(self.push_to_many(inner, frame, members, left_out, target))
     }
 
     /// How many connections a message to a topic would be for.
@@ -157,8 +160,8 @@ impl Mailbox {
         if inner.stopping {
             return Err(SendError::Stopped);
         }
-        let Some((topic, members)) = inner.topics.find(name) else { return Ok(0) };
-        let left_out = left_out(except, |conn| inner.topics.is_member(conn, topic));
+        let Some(Topic { number, members }) = inner.topics.find(name) else { return Ok(0) };
+        let left_out = left_out(except, |conn| inner.topics.is_member(conn, number));
         Ok(inner.reached(members, is_binary, &left_out))
     }
 
@@ -192,11 +195,10 @@ impl Topics {
         Topics { news: has_news.then(News::default), gone, ..Topics::default() }
     }
 
-    /// The number of a topic that has members, and who they are.
+    /// A topic that has members.
     #[inline]
-    fn find(&self, name: &str) -> Option<(u32, Reach)> {
-        let number = *self.numbers.get(name)?;
-        Some((number, self.list.get(number as usize)?.members))
+    fn find(&self, name: &str) -> Option<Topic> {
+        self.named.get(name).copied()
     }
 
     fn is_member(&self, conn: ConnId, topic: u32) -> bool {
@@ -205,24 +207,22 @@ impl Topics {
 
     /// The topic's number, or None if the connection was a member before.
     fn subscribe(&mut self, conn: ConnId, text_only: bool, name: &str) -> Option<u32> {
-        let number = match self.numbers.get(name) {
-            Some(number) => *number,
-            None => self.create(name),
-        };
-        let topics = self.of.entry(conn).or_default();
-        let Err(place) = topics.binary_search(&number) else { return None };
-        topics.insert(place, number);
-        self.subscriptions += 1;
-        if let Some(topic) = self.list.get_mut(number as usize) {
-            topic.members.all += 1;
-            topic.members.text_only += usize::from(text_only);
+        if !self.named.contains_key(name) {
+            self.create(name);
         }
-        Some(number)
+        let Topic { number, members } = self.named.get_mut(name)?;
+        let topics = self.of.entry(conn).or_default();
+        let Err(place) = topics.binary_search(number) else { return None };
+        topics.insert(place, *number);
+        self.subscriptions += 1;
+        members.all += 1;
+        members.text_only += u32::from(text_only);
+        Some(*number)
     }
 
     /// The topic's number, or None if the connection was no member.
     fn unsubscribe(&mut self, conn: ConnId, text_only: bool, name: &str) -> Option<u32> {
-        let number = *self.numbers.get(name)?;
+        let number = self.find(name)?.number;
         let topics = self.of.get_mut(&conn)?;
         topics.remove(topics.binary_search(&number).ok()?);
         if topics.is_empty() {
@@ -233,32 +233,34 @@ impl Topics {
     }
 
     /// A topic that is about to have its first member.
-    fn create(&mut self, name: &str) -> u32 {
+    fn create(&mut self, name: &str) {
         let number = self.free.pop().unwrap_or_else(|| {
-            self.list.push(Topic { name: None, members: Reach::default() });
-            self.list.len() as u32 - 1
+            self.names.push(None);
+            self.names.len() as u32 - 1
         });
         let name: Arc<str> = name.into();
-        if let Some(topic) = self.list.get_mut(number as usize) {
-            topic.name = Some(name.clone());
+        if let Some(place) = self.names.get_mut(number as usize) {
+            *place = Some(name.clone());
         }
         if let Some(news) = &mut self.news {
             news.created(&name);
         }
-        self.numbers.insert(name, number);
-        number
+        self.named.insert(name, Topic { number, members: Reach::default() });
     }
 
     /// A topic has a member less, and is forgotten with the last one.
     fn leave(&mut self, number: u32, text_only: bool) {
-        let Some(topic) = self.list.get_mut(number as usize) else { return };
+        let Some(place) = self.names.get_mut(number as usize) else { return };
+        let Some(Topic { members, .. }) = place.as_ref().and_then(|name| self.named.get_mut(name)) else {
+            return;
+        };
         self.subscriptions -= 1;
-        topic.members.all -= 1;
-        topic.members.text_only -= usize::from(text_only);
-        if topic.members.all == 0
-            && let Some(name) = topic.name.take()
+        members.all -= 1;
+        members.text_only -= u32::from(text_only);
+        if members.all == 0
+            && let Some(name) = place.take()
         {
-            self.numbers.remove(&name);
+            self.named.remove(&name);
             self.free.push(number);
             if let Some(news) = &mut self.news {
                 news.ended(&name);

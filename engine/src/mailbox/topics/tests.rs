@@ -281,7 +281,7 @@ proptest! {
         world.step(Step::Take);
         (0..SLOTS).for_each(|slot| world.step(Step::Closed(slot)));
         let topics = &world.mailbox.lock().topics;
-        prop_assert!(topics.numbers.is_empty() && topics.of.is_empty());
-        prop_assert_eq!((topics.subscriptions, topics.free.len()), (0, topics.list.len()));
+        prop_assert!(topics.named.is_empty() && topics.of.is_empty());
+        prop_assert_eq!((topics.subscriptions, topics.free.len()), (0, topics.names.len()));
     }
 }
