@@ -101,6 +101,11 @@ static void a_name_that_cannot_be_is_refused(void)
     CHECK_EQ(wsengine_subscribe(server, conn, name), 1);
     CHECK_EQ(publish_text(name, "long name"), 1);
     CHECK(ws_receives(fd, WS_TEXT, "long name"));
+    CHECK_EQ(wsengine_subscribe(server, conn, "caf\xc3\xa9"), 1);
+    CHECK_EQ(publish_text("caf\xc3\xa9", "an accent"), 1);
+    CHECK(ws_receives(fd, WS_TEXT, "an accent"));
+    CHECK_EQ(wsengine_subscribe(server, conn, "caf\xc3"), WSENGINE_ERR_INVALID);
+    CHECK_TEXT(wsengine_last_error(), "topic is not UTF-8");
     close(fd);
     wsengine_free(server);
 }
