@@ -7,7 +7,7 @@ use crate::send::kind;
 use crate::server::wsengine_t;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::NonNull;
-use wsengine::{ConnId, SendError, Server};
+use wsengine::{ConnId, MAX_TOPIC_BYTES, SendError, Server};
 
 /// Makes a connection a member of a topic, until it is unsubscribed or open no more. A topic needs no making: it is
 /// there as long as it has members. topic: 1 to 256 bytes of UTF-8. Returns 1, or 0 when it was a member before.
@@ -178,9 +178,6 @@ unsafe fn optional<'a>(text: *const c_char) -> Option<&'a [u8]> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
-/// Names of no more than this are looked at here. It is what the engine allows.
-const USUAL_BYTES: usize = 256;
-
 /// # Safety
 /// `topic` is NULL or a C string.
 #[inline]
@@ -201,7 +198,7 @@ unsafe fn name<'a>(topic: *const c_char) -> Result<&'a str, Failure> {
 #[inline]
 unsafe fn usual_name<'a>(topic: *const c_char) -> Option<&'a str> {
     let topic = NonNull::new(topic.cast_mut())?.cast::<u8>();
-    for len in 0..=USUAL_BYTES {
+    for len in 0..=MAX_TOPIC_BYTES {
         // SAFETY: no byte before it was the NUL.
         let byte = unsafe { topic.add(len).read() };
         if byte == 0 {

@@ -5,7 +5,7 @@
 //! cannot wait: opens, closes and the like. At twice its share no more sockets are accepted.
 //!
 //! Where more comes than the host can take, or than the I/O thread can answer, a long queue helps nobody and makes
-//! everybody wait. So those who send much fill a batch only with what each of the two does in half a millisecond.
+//! everybody wait. So those who send much fill a batch only with what each of the two does in a tenth of a millisecond.
 
 use crate::event::{ConnId, Event, EventBody, Request};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -86,6 +86,7 @@ pub use config::{Config, OptionInfo, Value};
 pub use error::{DecisionPart, Error, SendError};
 pub use event::{ConnId, Event, EventBody, Request};
 pub use notice::{Person, people_to_json};
+pub use orders::MAX_TOPIC_BYTES;
 pub use peer::Peer;
 pub use poller::{Poller, Wait};
 pub use server::Server;

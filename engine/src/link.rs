@@ -74,6 +74,7 @@ impl Shared {
         let caps = QueueCaps { bytes: settings.send_queue_bytes, messages: settings.send_queue_messages };
         let random = || RandomState::new().hash_one(std::process::id());
         let node = format!("{:016x}{:016x}", random(), random());
+        let history = History::new(settings.history.clone(), settings.history_bytes);
         let presence = Presence::new(&settings.presence, &node);
         let link = || Link {
             inbox: Inbox::new(settings.event_queue_events, settings.event_queue_bytes, threads),
@@ -83,9 +84,7 @@ impl Shared {
         };
         Ok(Shared {
             buffers: Buffers::default(),
-            is_plain: settings.backplane.is_none()
-                && settings.history.is_empty()
-                && settings.presence.is_empty(),
+            is_plain: settings.backplane.is_none() && !history.is_on() && !presence.is_on(),
             links: (0..threads).map(|_| link()).collect(),
             wake: HostWake::new()?,
             started: Instant::now(),
@@ -98,7 +97,7 @@ impl Shared {
             seats: Seats::new(&settings, open_files),
             policy: settings.whole_policy(),
             backplane: settings.backplane.as_ref().map(|_| Backplane::new(&settings.app, &node)),
-            history: History::new(settings.history.clone(), settings.history_bytes),
+            history,
             presence,
             repeats: Mutex::default(),
             notify: if settings.systemd_notify { Notify::from_environment() } else { None },
@@ -136,7 +135,7 @@ pub(crate) struct HostWake {
     event: EventFd,
     /// The host sleeps, or waits on the descriptor in a loop of its own.
     armed: AtomicBool,
-    /// It was woken by events or has taken some, and does not sleep yet.
+    /// It was woken by events or has taken some, and has not come back for more and found none.
     at_work: AtomicBool,
     /// Somebody wants the poll to return with nothing.
     woken: AtomicBool,
@@ -160,15 +159,15 @@ impl HostWake {
     #[inline]
     pub(crate) fn notify(&self) {
         if self.armed.load(Ordering::SeqCst) && self.armed.swap(false, Ordering::SeqCst) {
-            self.at_work.store(true, Ordering::Relaxed);
+            self.set_at_work(true);
             self.event.signal();
         }
     }
 
-    /// The host has taken events.
+    /// The host has taken events, or found that there are none.
     #[inline]
-    pub(crate) fn taken(&self) {
-        self.at_work.store(true, Ordering::Relaxed);
+    pub(crate) fn set_at_work(&self, at_work: bool) {
+        self.at_work.store(at_work, Ordering::Relaxed);
     }
 
     /// Has the host something to do with events?
@@ -193,7 +192,6 @@ impl HostWake {
     }
 
     pub(crate) fn arm(&self) {
-        self.at_work.store(false, Ordering::Relaxed);
         self.armed.store(true, Ordering::SeqCst);
     }
 
@@ -334,6 +332,26 @@ mod tests {
         config.set("max_connections", max).unwrap();
         config.set("max_connections_per_ip", per_ip).unwrap();
         Seats::new(&config.settings, 1_024)
+    }
+
+    /// It may be put aside at any time, so nothing but what it says ends its work.
+    #[test]
+    fn a_woken_host_is_at_work_until_it_finds_nothing() {
+        let wake = HostWake::new().unwrap();
+        wake.notify();
+        assert!(!wake.is_at_work(), "nobody sleeps");
+        wake.arm();
+        wake.notify();
+        assert!(wake.is_at_work());
+        wake.disarm();
+        assert!(wake.is_at_work(), "it has woken and has taken nothing yet");
+        wake.export();
+        for something_waits in [true, false] {
+            wake.settle(|| something_waits);
+            assert!(wake.is_at_work(), "a poll has ended, and it looks at what that gave");
+        }
+        wake.set_at_work(false);
+        assert!(!wake.is_at_work());
     }
 
     #[test]

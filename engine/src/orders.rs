@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use wsengine_proto::Kind;
 
 /// The longest name of a topic.
-const MAX_TOPIC_BYTES: usize = 256;
+pub const MAX_TOPIC_BYTES: usize = 256;
 
 pub(crate) fn check_topic(name: &str) -> Result<(), SendError> {
     match name.len() {

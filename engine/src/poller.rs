@@ -69,12 +69,13 @@ impl Poller<'_> {
         if let Some(wait) = self.ready() {
             return wait;
         }
+        let wake = &self.shared.wake;
+        wake.set_at_work(false);
         let deadline =
             timeout.filter(|timeout| !timeout.is_zero()).map(|timeout| Instant::now().checked_add(timeout));
         if timeout == Some(Duration::ZERO) {
             return if interrupted() { Wait::Interrupted } else { Wait::Timeout };
         }
-        let wake = &self.shared.wake;
         loop {
             wake.arm();
             if let Some(wait) = self.ready() {
@@ -89,7 +90,7 @@ impl Poller<'_> {
                 return wait;
             }
             match waited {
-                Waited::Readable => {}
+                Waited::Readable => wake.set_at_work(false),
                 Waited::Timeout => return Wait::Timeout,
                 Waited::Interrupted => return Wait::Interrupted,
             }
@@ -182,7 +183,7 @@ impl Poller<'_> {
             }
             self.shared.held_events.store(state.batch.len(), Ordering::Relaxed);
             if state.batch.has_events() {
-                self.shared.wake.taken();
+                self.shared.wake.set_at_work(true);
                 return true;
             }
         }

@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 pub(crate) enum Mode {
     /// Send a burst on every connection, wait for its echo, send again: the highest rate
     Echo(Echo),
-    /// Send at a fixed rate, measure each latency from the time the message was due
+    /// Send at a fixed rate, measure each latency from the time the message was due (see --share)
     Rate(Rate),
     /// One connection sends, every connection receives
     Broadcast(Broadcast),

@@ -35,6 +35,14 @@ struct Waiting {
     sent: SystemTime,
 }
 
+impl Waiting {
+    /// How long after it was sent the answer has arrived: if it came after the kernel was asked, just `now`.
+    fn taken(&self, arrival: Option<SystemTime>, now: SystemTime) -> Duration {
+        let arrival = arrival.filter(|arrival| *arrival >= self.sent).unwrap_or(now);
+        arrival.duration_since(self.sent).unwrap_or_default()
+    }
+}
+
 pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
     let exchange = Exchange::new(&options.message, 1)?;
     let target = Target::new(&options.server, options.message.compression())?;
@@ -94,16 +102,17 @@ pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
             connection.client.flush(&exchange)?;
             let arrival = if options.share { sys::arrival(connection.client.socket()) } else { None };
             let replies = connection.client.receive(&mut buffer, &exchange)?;
-            let now = Instant::now();
+            let (now, time) = (Instant::now(), SystemTime::now());
             for _ in 0..replies {
                 let waiting = connection
                     .waiting
                     .pop_front()
                     .ok_or_else(|| io::Error::other("more replies than messages"))?;
                 if measured_from.is_some_and(|from| waiting.due >= from) {
-                    let taken =
-                        arrival.map(|arrival| arrival.duration_since(waiting.sent).unwrap_or_default());
-                    latency.record(taken.unwrap_or_else(|| now - waiting.due));
+                    latency.record(match options.share {
+                        true => waiting.taken(arrival, time),
+                        false => now - waiting.due,
+                    });
                 }
                 answered += 1;
             }
@@ -139,6 +148,16 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_took_until_it_arrived() {
+        let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+        let waiting = Waiting { due: Instant::now(), sent: at(10) };
+        let taken = |arrival: Option<u64>| waiting.taken(arrival.map(at), at(100)).as_millis();
+        assert_eq!(taken(Some(12)), 2);
+        assert_eq!(taken(Some(9)), 90, "that was one before it");
+        assert_eq!(taken(None), 90);
+    }
 
     #[test]
     fn messages_are_due_at_even_steps() {

@@ -25,7 +25,7 @@ pub(super) struct Host {
     is_prompt: bool,
     /// At the last look it was at work.
     was_at_work: bool,
-    /// How long it was left the processor since it last slept.
+    /// How long it was left the processor since it was last seen idle.
     left: Duration,
     polls: u32,
     /// Bytes read and messages, in bytes, since the last look into the mailbox.
@@ -82,13 +82,15 @@ impl Hub {
     pub(super) fn attend_to_host(&mut self) {
         self.now = self.shared.now();
         self.link().inbox.forget(self.now);
+        if !self.shared.wake.is_at_work() {
+            self.host.was_at_work = false;
+            self.host.left = Duration::ZERO;
+        }
         if self.host.is_prompt {
             self.notify();
         }
         self.run_commands();
-        if !self.shared.wake.is_at_work() {
-            self.host.left = Duration::ZERO;
-        } else if self.host.was_at_work && self.host.left < MOST_LEFT {
+        if self.host.was_at_work && self.host.left < MOST_LEFT {
             self.yield_to_host();
         }
         self.host.was_at_work = self.shared.wake.is_at_work();

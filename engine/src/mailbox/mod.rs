@@ -194,7 +194,7 @@ impl Mailbox {
         Reach { all: self.open.load(Ordering::Relaxed) as u32, text_only: inner.text_only }
     }
 
-    /// Queues a frame for all of an audience but those `left_out` of it, if these are not all, and says for
+    /// Queues a frame for all of an audience but those [`left_out`] of it, if these are not all, and says for
     /// how many.
     fn push_to_many(
         &self,

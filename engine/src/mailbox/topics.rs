@@ -98,7 +98,7 @@ impl Mailbox {
         if !inner.is_open(conn) {
             return Err(SendError::Gone);
         }
-        Ok(inner.topics.find(name).is_some_and(|topic| inner.topics.is_member(conn, topic.number)))
+        Ok(inner.topics.find(name).is_some_and(|topic| inner.is_member(conn, topic.number)))
     }
 
     /// Ends a membership. False: there was none.
@@ -144,7 +144,7 @@ impl Mailbox {
             return Err(SendError::Stopped);
         }
         let Some(Topic { number, members }) = inner.topics.find(name) else { return Ok(0) };
-        let left_out = left_out(except, |conn| inner.topics.is_member(conn, number));
+        let left_out = left_out(except, |conn| inner.is_member(conn, number));
         let target = |except| Target::Topic { topic: number, except };
         Ok(self.push_to_many(inner, frame, members, left_out, target))
     }
@@ -161,7 +161,7 @@ impl Mailbox {
             return Err(SendError::Stopped);
         }
         let Some(Topic { number, members }) = inner.topics.find(name) else { return Ok(0) };
-        let left_out = left_out(except, |conn| inner.topics.is_member(conn, number));
+        let left_out = left_out(except, |conn| inner.is_member(conn, number));
         Ok(inner.reached(members, is_binary, &left_out))
     }
 
@@ -177,6 +177,11 @@ impl Mailbox {
 }
 
 impl Inner {
+    /// Asked with those of other threads, too, which are none of ours: that is quickly seen.
+    fn is_member(&self, conn: ConnId, topic: u32) -> bool {
+        self.is_open(conn) && self.topics.is_member(conn, topic)
+    }
+
     /// A connection that is open no more is a member of nothing.
     pub(super) fn leave_topics(&mut self, conn: ConnId, text_only: bool) {
         for topic in self.topics.of.remove(&conn).unwrap_or_default() {
