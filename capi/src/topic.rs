@@ -191,7 +191,7 @@ unsafe fn name<'a>(topic: *const c_char) -> Result<&'a str, Failure> {
 }
 
 /// A name of ASCII. strlen() and the validator of UTF-8 are far from here and from each other: where a broadcast has swept the
-/// caches they take longer than all the rest of a call but the search for the topic.
+/// caches they take longer than any other step of a call but the search for the topic.
 ///
 /// # Safety
 /// `topic` is NULL or a C string.

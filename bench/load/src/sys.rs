@@ -78,33 +78,18 @@ pub(crate) fn connect_nonblocking(address: SocketAddrV4) -> io::Result<TcpStream
 
 /// Makes closing the stream send RST, so that no port is held in TIME_WAIT.
 pub(crate) fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    // SAFETY: `linger` is what SO_LINGER expects and its size is given.
-    check(unsafe {
-        libc::setsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            (&raw const linger).cast::<c_void>(),
-            mem::size_of_val(&linger) as socklen_t,
-        )
-    })?;
-    Ok(())
+    set_option(stream, libc::SO_LINGER, &libc::linger { l_onoff: 1, l_linger: 0 })
 }
 
 /// From now on the kernel notes when bytes arrive, see [`arrival`].
 pub(crate) fn stamp_arrivals(stream: &TcpStream) -> io::Result<()> {
-    let on: c_int = 1;
-    // SAFETY: `on` is what SO_TIMESTAMPNS expects and its size is given.
-    check(unsafe {
-        libc::setsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_TIMESTAMPNS,
-            (&raw const on).cast::<c_void>(),
-            mem::size_of_val(&on) as socklen_t,
-        )
-    })?;
+    set_option(stream, libc::SO_TIMESTAMPNS, &c_int::from(true))
+}
+
+fn set_option<T>(stream: &TcpStream, option: c_int, value: &T) -> io::Result<()> {
+    let (value, len) = ((&raw const *value).cast::<c_void>(), mem::size_of::<T>() as socklen_t);
+    // SAFETY: the value lives during the call and its size is given; the kernel only reads it.
+    check(unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, option, value, len) })?;
     Ok(())
 }
 
