@@ -64,8 +64,8 @@ pub(crate) struct Rate {
     /// Messages per second over all connections together
     #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
     pub(crate) rate: usize,
-    /// Leave the CPU to others while there is nothing to do, and measure without what they take of it: from when a
-    /// message is sent until the kernel has the answer
+    /// Leave the CPU to others while there is nothing to do, and measure without what they take of it: from when the
+    /// kernel has sent a message until it has the answer
     #[arg(long)]
     pub(crate) share: bool,
     #[command(flatten)]

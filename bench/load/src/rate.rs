@@ -4,7 +4,8 @@
 //! The loop spins instead of sleeping: a timer would be late by tens of microseconds.
 //!
 //! With `--share` it does sleep, on a processor that others use too. What these take of it is not the server's doing, so a
-//! latency goes from when the message was really sent until the kernel had the answer, which says when that was.
+//! latency goes from when the kernel had sent the message until it had the answer, which says when that was. Also within
+//! the call that sends it may work for others first.
 
 use std::collections::VecDeque;
 use std::io;
@@ -32,14 +33,17 @@ struct Connection {
 
 struct Waiting {
     due: Instant,
+    begun: SystemTime,
     sent: SystemTime,
 }
 
 impl Waiting {
-    /// How long after it was sent the answer has arrived: if it came after the kernel was asked, just `now`.
+    /// How long after it was sent the answer has arrived: if it came after the kernel was asked, just `now`. Where it has
+    /// come before the call that sends had returned, nobody knows when in this it was sent: then all of it counts.
     fn taken(&self, arrival: Option<SystemTime>, now: SystemTime) -> Duration {
-        let arrival = arrival.filter(|arrival| *arrival >= self.sent).unwrap_or(now);
-        arrival.duration_since(self.sent).unwrap_or_default()
+        let arrival = arrival.filter(|arrival| *arrival >= self.begun).unwrap_or(now);
+        let after = |time| arrival.duration_since(time);
+        after(self.sent).or_else(|_| after(self.begun)).unwrap_or_default()
     }
 }
 
@@ -79,11 +83,11 @@ pub(crate) fn run(options: &Rate, pid: Option<u32>) -> io::Result<Report> {
             None => {
                 while schedule.due(next) <= now {
                     let connection = &mut connections[next % options.connections];
-                    connection
-                        .waiting
-                        .push_back(Waiting { due: schedule.due(next), sent: SystemTime::now() });
+                    let begun = SystemTime::now();
                     connection.client.queue(1, &exchange);
                     connection.client.flush(&exchange)?;
+                    let sent = SystemTime::now();
+                    connection.waiting.push_back(Waiting { due: schedule.due(next), begun, sent });
                     next += 1;
                 }
             }
@@ -152,11 +156,13 @@ mod tests {
     #[test]
     fn an_answer_took_until_it_arrived() {
         let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
-        let waiting = Waiting { due: Instant::now(), sent: at(10) };
+        let waiting = Waiting { due: Instant::now(), begun: at(10), sent: at(20) };
         let taken = |arrival: Option<u64>| waiting.taken(arrival.map(at), at(100)).as_millis();
-        assert_eq!(taken(Some(12)), 2);
-        assert_eq!(taken(Some(9)), 90, "that was one before it");
-        assert_eq!(taken(None), 90);
+        assert_eq!(taken(Some(22)), 2);
+        assert_eq!(taken(Some(20)), 0);
+        assert_eq!(taken(Some(19)), 9, "it was there before the call that sends had returned");
+        assert_eq!(taken(Some(9)), 80, "that was one before it");
+        assert_eq!(taken(None), 80);
     }
 
     #[test]
