@@ -82,7 +82,7 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
 
 pub(crate) fn accept_one(listener: &Unregistered) -> io::Result<(Kept<Unregistered>, SockAddr)> {
     let _gate = fork::gate();
-    listener.accept().map(|(socket, peer)| (Kept::new(sys::move_above_select(socket)), peer))
+    sys::accept(listener).map(|(socket, peer)| (Kept::new(sys::move_above_select(socket)), peer))
 }
 
 /// Starts the task that serves a socket on this thread.

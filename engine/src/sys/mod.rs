@@ -3,7 +3,7 @@
 
 pub(crate) mod fork;
 
-use socket2::Socket;
+use socket2::{SockAddr, Socket};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
@@ -128,6 +128,20 @@ pub(crate) fn move_above_select<T: Into<OwnedFd> + From<OwnedFd>>(socket: T) -> 
     unsafe {
         let high = libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, ABOVE_SELECT);
         if high < 0 { fd.into() } else { OwnedFd::from_raw_fd(high).into() }
+    }
+}
+
+/// Accepts a connection, with a socket that never blocks and that no program has which this process starts: both at once,
+/// by accept4(2).
+pub(crate) fn accept(listener: &Socket) -> io::Result<(Socket, SockAddr)> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: the address and its length are written by the system, which says so by its success; the descriptor is checked
+    // before it is used and is nobody else's.
+    unsafe {
+        SockAddr::try_init(|address, length| {
+            let fd = libc::accept4(listener.as_raw_fd(), address.cast(), length, flags);
+            if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(Socket::from_raw_fd(fd)) }
+        })
     }
 }
 
@@ -287,6 +301,18 @@ mod tests {
     fn an_interruption_before_the_wait_ends_it_at_once() {
         let event = EventFd::new().unwrap();
         assert_eq!(wait_readable(event.as_raw_fd(), None, || true), Waited::Interrupted);
+    }
+
+    #[test]
+    fn an_accepted_socket_never_blocks_and_is_not_inherited() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = std::net::TcpStream::connect(address).unwrap();
+        let (socket, from) = accept(&Socket::from(listener)).unwrap();
+        assert_eq!(from.as_socket(), Some(peer.local_addr().unwrap()));
+        assert!(socket.nonblocking().unwrap());
+        // SAFETY: a question about a descriptor of ours.
+        assert_eq!(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFD) }, libc::FD_CLOEXEC);
     }
 
     #[test]
