@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Sockets in a row before others have their turn.
-const ACCEPTED_PER_TURN: u32 = 16;
+const ACCEPTED_PER_TURN: u32 = 4;
 /// With too many sockets that are no connections yet, or a host that does not poll, the next look comes after so
 /// long.
 const BREATH: Duration = Duration::from_millis(5);
@@ -53,7 +53,7 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
         }
         // A storm of connections must not keep the thread from all else, nor from those that it has accepted.
         if accepted == 0 {
-            hub::turn().await;
+            hub::turn(hub::Load::Heavy).await;
         }
         accepted = (accepted + 1) % ACCEPTED_PER_TURN;
         match listener.accept() {

@@ -152,7 +152,11 @@ impl Hub {
     fn deliver(&mut self, commands: &Commands, plan: &mut Plan) {
         if plan.broadcasts.is_empty() {
             // Put back for its capacity: this runs for every batch.
-            let touched = std::mem::take(&mut plan.touched);
+            let mut touched = std::mem::take(&mut plan.touched);
+            if self.has_queued() {
+                // Nobody waits for what those get who send much.
+                touched.sort_unstable_by_key(|id| self.is_queued(id.slot()));
+            }
             for id in &touched {
                 if let Some(mut conn) = self.take(id.slot()) {
                     plan.frames_of(&mut conn, commands);

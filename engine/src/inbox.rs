@@ -5,9 +5,11 @@
 //! cannot wait: opens, closes and the like. At twice its share no more sockets are accepted.
 //!
 //! Where more comes than the host can take, or than the I/O thread can answer, a long queue helps nobody and makes
-//! everybody wait. So those who send much fill a batch only with what each of the two does in a tenth of a millisecond.
+//! everybody wait. So those who send much fill a batch only with what each of the two does in the time that
+//! [`crate::pace`] gives them.
 
 use crate::event::{ConnId, Event, EventBody, Request};
+use crate::pace::Pace;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,10 +21,6 @@ use wsengine_proto::{Kind, Payload};
 const OWN_BUFFER_BYTES: usize = 16 * 1024;
 /// A used batch keeps as much of its buffer for the next round as those of late have needed, but this much at most.
 const KEPT_BYTES: usize = 4 << 20;
-/// For so long the host, and then the I/O thread with the answers, is kept busy by a batch of those who send much.
-const FULL_BATCH: Duration = Duration::from_micros(100);
-/// But so much they may always fill it with, however long the last one took: it may have been for another reason.
-const LEAST: Room = Room { events: 64, bytes: 256 * 1024 };
 /// When answers took too long, and there were none since that counted, it is forgotten after so long.
 const MEMORY: Duration = Duration::from_millis(20);
 /// Those who send much fill an eighth of a batch at most: the answers keep the I/O thread busy, too.
@@ -32,7 +30,7 @@ pub(crate) struct Inbox {
     batch: Mutex<Batch>,
     most: Room,
     most_of_much: Room,
-    /// So many commands, thus about as many answers, the I/O thread carries out in [`FULL_BATCH`].
+    /// So many commands, thus about as many answers, the I/O thread carries out in a millisecond.
     answerable: AtomicUsize,
     /// When that was last so few that it counted, in microseconds.
     slow_at: AtomicU64,
@@ -71,27 +69,28 @@ impl Inbox {
         self.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the batch room for one more message? If not it is marked, and taking it tells the I/O thread. Who `sends_much`
-    /// finds no room where others do: what the host can take in time is theirs.
+    /// Has the batch room for one more message? If not it is marked, and taking it tells the I/O thread. Those who send
+    /// much, at this `pace`, find no room where others do: what the host can take in time is theirs.
     #[inline]
-    pub(crate) fn has_room(&self, batch: &mut Batch, sends_much: bool) -> bool {
-        let room = self.room(batch, sends_much);
+    pub(crate) fn has_room(&self, batch: &mut Batch, pace: Option<&Pace>) -> bool {
+        let room = self.room(batch, pace);
         batch.full |= !room;
         room
     }
 
     /// Would a message find room now?
-    pub(crate) fn takes_from(&self, sends_much: bool) -> bool {
-        self.room(&self.lock(), sends_much)
+    pub(crate) fn takes_from(&self, pace: Option<&Pace>) -> bool {
+        self.room(&self.lock(), pace)
     }
 
     /// The I/O thread has carried out so many commands for single connections in this time. The dearest of late count:
     /// after them it takes some dozen cheaper batches until twice as many events are let in, or a while without any.
     pub(crate) fn answered(&self, commands: usize, taken: Duration, now: Duration) {
         let before = self.answerable.load(Ordering::Relaxed);
-        if taken > FULL_BATCH || commands >= before / 2 {
+        let shortest = Pace::BESIDE_OTHERS.batch;
+        if taken > shortest || commands >= in_time(before, shortest) / 2 {
             let more = before.saturating_add(before / 32 + 1);
-            self.answerable.store(in_time(commands, taken).min(more), Ordering::Relaxed);
+            self.answerable.store(in_a_millisecond(commands, taken).min(more), Ordering::Relaxed);
             self.slow_at.store(now.as_micros() as u64, Ordering::Relaxed);
         }
     }
@@ -107,21 +106,21 @@ impl Inbox {
     }
 
     #[inline]
-    fn room(&self, batch: &Batch, sends_much: bool) -> bool {
-        let is_within = |most: &Room| batch.records.len() < most.events && batch.bytes < most.bytes;
-        if !sends_much {
-            return is_within(&self.most);
-        }
-        let in_time = batch.paced.min(self.answerable.load(Ordering::Relaxed));
-        is_within(&self.most_of_much) && (batch.records.len() < in_time || is_within(&LEAST))
+    fn room(&self, batch: &Batch, pace: Option<&Pace>) -> bool {
+        let is_within = |events, bytes| batch.records.len() < events && batch.bytes < bytes;
+        let Some(pace) = pace else { return is_within(self.most.events, self.most.bytes) };
+        let speed = batch.speed.min(self.answerable.load(Ordering::Relaxed));
+        is_within(self.most_of_much.events, self.most_of_much.bytes)
+            && (batch.records.len() < in_time(speed, pace.batch)
+                || is_within(pace.least_events, pace.least_bytes))
     }
 }
 
 /// Events in their order, their payloads beside them.
 pub(crate) struct Batch {
     records: Vec<Record>,
-    /// With so many events it takes no more messages of those who send much.
-    paced: usize,
+    /// So many events the host has dealt with in a millisecond when it had this batch before.
+    speed: usize,
     /// Small payloads and close reasons, one after the other.
     arena: Vec<u8>,
     /// What of it was used of late.
@@ -140,7 +139,7 @@ impl Default for Batch {
     fn default() -> Self {
         Batch {
             records: Vec::new(),
-            paced: usize::MAX,
+            speed: usize::MAX,
             arena: Vec::new(),
             usual: 0,
             large: Vec::new(),
@@ -266,10 +265,9 @@ impl Batch {
         Some(Event { conn, time: record.time, body })
     }
 
-    /// The host has dealt with it in this time, and more was there: when it is filled again it holds what the host
-    /// takes in [`FULL_BATCH`].
-    pub(crate) fn pace(&mut self, taken: Duration) {
-        self.paced = in_time(self.len(), taken);
+    /// The host has dealt with it in this time, and more was there.
+    pub(crate) fn dealt_with(&mut self, taken: Duration) {
+        self.speed = in_a_millisecond(self.len(), taken);
     }
 
     /// Makes it ready to be filled again.
@@ -308,10 +306,16 @@ impl Batch {
     }
 }
 
-/// How many can be dealt with in [`FULL_BATCH`] if so many took so long. One always can.
-fn in_time(count: usize, taken: Duration) -> usize {
-    let many = count as u128 * FULL_BATCH.as_nanos() / taken.as_nanos().max(1);
+/// How many can be dealt with in a millisecond if so many took so long. One always can.
+fn in_a_millisecond(count: usize, taken: Duration) -> usize {
+    let many = count as u128 * 1_000_000 / taken.as_nanos().max(1);
     usize::try_from(many).unwrap_or(usize::MAX).max(1)
+}
+
+/// How many it is in another time.
+#[inline]
+fn in_time(in_a_millisecond: usize, time: Duration) -> usize {
+    in_a_millisecond.saturating_mul(time.as_micros() as usize) / 1_000
 }
 
 #[cfg(test)]
@@ -319,6 +323,8 @@ mod tests {
     use super::*;
 
     const CONN: ConnId = ConnId::from_u64(7);
+    const MUCH: Option<&Pace> = Some(&Pace::ALONE);
+    const HURRIED: Option<&Pace> = Some(&Pace::BESIDE_OTHERS);
 
     fn text(batch: &mut Batch, text: &str) {
         batch.message(CONN, Duration::ZERO, Kind::Text, Payload::Borrowed(text.as_bytes()));
@@ -354,45 +360,45 @@ mod tests {
         let inbox = Inbox::new(4, 1 << 20, 1);
         let mut batch = inbox.lock();
         text(&mut batch, "one");
-        assert!(inbox.has_room(&mut batch, false) && !batch.was_full());
+        assert!(inbox.has_room(&mut batch, None) && !batch.was_full());
         text(&mut batch, "two");
-        assert!(!inbox.has_room(&mut batch, false) && batch.was_full());
+        assert!(!inbox.has_room(&mut batch, None) && batch.was_full());
 
         let inbox = Inbox::new(1_000, 2_000, 1);
         let mut batch = inbox.lock();
         text(&mut batch, &"x".repeat(2_000));
-        assert!(!inbox.has_room(&mut batch, true));
+        assert!(!inbox.has_room(&mut batch, MUCH));
         batch.clear();
-        assert!(inbox.has_room(&mut batch, true) && !batch.was_full());
+        assert!(inbox.has_room(&mut batch, MUCH) && !batch.was_full());
     }
 
     #[test]
     fn who_sends_much_fills_a_batch_with_what_can_be_answered_in_time() {
         let inbox = Inbox::new(100_000, 1 << 30, 1);
-        let room = |sends_much| {
+        let room = |pace| {
             let mut batch = Batch::default();
             (0..)
                 .take_while(|_| {
-                    let room = inbox.has_room(&mut batch, sends_much);
+                    let room = inbox.has_room(&mut batch, pace);
                     text(&mut batch, "");
                     room
                 })
                 .count()
         };
         let [ms, second] = [1, 1_000].map(Duration::from_millis);
-        assert_eq!((room(false), room(true)), (50_000, 6_250));
-        inbox.answered(10, 10 * FULL_BATCH, second);
-        assert_eq!((room(false), room(true)), (50_000, LEAST.events), "so many always have room");
-        inbox.answered(100, FULL_BATCH / 2, second);
+        assert_eq!((room(None), room(MUCH)), (50_000, 6_250));
+        inbox.answered(10, 10 * ms, second);
+        assert_eq!(room(None), 50_000);
+        assert_eq!([room(MUCH), room(HURRIED)], [64, 16], "so many always have room");
         inbox.answered(1, Duration::ZERO, second + ms);
-        assert_eq!(room(true), LEAST.events, "it grows slowly");
-        for _ in 0..400 {
-            inbox.answered(1_000, 5 * FULL_BATCH, second + ms);
+        assert_eq!(room(MUCH), 64, "it grows slowly");
+        for _ in 0..1_000 {
+            inbox.answered(1_000, ms, second + ms);
         }
-        assert_eq!(room(true), 200);
+        assert_eq!([room(MUCH), room(HURRIED)], [500, 40]);
         inbox.forget(second + MEMORY);
-        assert_eq!(room(true), 200);
+        assert_eq!(room(MUCH), 500);
         inbox.forget(second + ms + MEMORY + ms);
-        assert_eq!(room(true), 6_250, "one slow batch is not remembered for ever");
+        assert_eq!(room(MUCH), 6_250, "one slow batch is not remembered for ever");
     }
 }

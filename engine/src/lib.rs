@@ -59,6 +59,7 @@ mod mailbox;
 mod notice;
 mod orders;
 mod outbox;
+mod pace;
 mod peer;
 mod plain;
 mod poller;

@@ -6,6 +6,7 @@ use crate::config::Settings;
 use crate::history::History;
 use crate::inbox::Inbox;
 use crate::mailbox::{Mailbox, QueueCaps};
+use crate::pace::Others;
 use crate::presence::Presence;
 use crate::repeats::Repeats;
 use crate::stats::Counters;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     /// publish, instead of three from different places.
     pub(crate) is_plain: bool,
     pub(crate) wake: HostWake,
+    /// Those who send little.
+    pub(crate) others: Others,
     pub(crate) started: Instant,
     /// I/O threads that have not ended yet.
     pub(crate) running: AtomicUsize,
@@ -87,6 +90,7 @@ impl Shared {
             is_plain: settings.backplane.is_none() && !history.is_on() && !presence.is_on(),
             links: (0..threads).map(|_| link()).collect(),
             wake: HostWake::new()?,
+            others: Others::default(),
             started: Instant::now(),
             running: AtomicUsize::new(threads),
             queued_bytes: AtomicUsize::new(0),

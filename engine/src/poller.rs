@@ -170,7 +170,7 @@ impl Poller<'_> {
                 }
             }
             if let Some(taken) = state.taken_full.take() {
-                state.batch.pace(taken.elapsed());
+                state.batch.dealt_with(taken.elapsed());
             }
             state.batch.clear();
             state.position = 0;

@@ -17,6 +17,7 @@ use crate::hub::{self, Hub};
 use crate::inbox::{Batch, Inbox};
 use crate::link::Seat;
 use crate::mailbox::Waiting;
+use crate::pace::{Pace, Sent};
 use crate::stream::Stream;
 use crate::timers::Tick;
 use std::pin::Pin;
@@ -29,12 +30,8 @@ use wsengine_proto::copy::append;
 use wsengine_proto::hixie76::Hixie76;
 use wsengine_proto::{Connection, Kind, Limits, Payload, Protocol, Sink, State};
 
-/// Reads in a row before other connections have their turn, and bytes after which there is no further one.
+/// Reads in a row before other connections have their turn.
 const READS_PER_TURN: usize = 4;
-const BYTES_PER_TURN: usize = 128 * 1024;
-/// A connection that reads so much in a turn sends much: it has further turns together with its like, see
-/// [`Hub::take_turn`], and with many of them that is all that it reads. A message of 64 KiB now and then is not much.
-const LEAST_BYTES_PER_TURN: usize = 72 * 1024;
 /// What a message costs besides its payload, in bytes that could be read and written meanwhile.
 const MESSAGE_COST: usize = 256;
 /// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
@@ -69,6 +66,8 @@ pub(crate) struct Conn {
     is_broken: bool,
     /// The host has been given a message, so it may have something to say.
     has_spoken: bool,
+    /// What it has sent of late.
+    sent: Sent,
     /// The close frame for a breach, held until the host has answered what came before.
     held: Vec<u8>,
     /// A send was refused or a message dropped: the host wants to know when there is room again.
@@ -141,6 +140,7 @@ impl Conn {
             paused: false,
             is_broken: false,
             has_spoken: false,
+            sent: Sent::default(),
             held: Vec::new(),
             drain_wanted: false,
             dropped: 0,
@@ -157,10 +157,12 @@ impl Conn {
         self.flush(hub, cx);
         let is_reading = matches!(self.phase, Phase::Live if !self.paused)
             || matches!(self.phase, Phase::Lingering { .. });
-        if is_reading && hub.is_busy(self.id.slot()) && !hub.take_turn(&mut self.ticket, cx) {
+        // Those who go, as well: nobody else waits for a storm of them.
+        let stands_in_line = hub.is_queued(self.id.slot()) || self.phase != Phase::Live;
+        if is_reading && stands_in_line && !hub.take_turn(self.load(), &mut self.ticket, cx) {
             return Next::Wait;
         }
-        let share = bytes_of_turn(hub.busy());
+        let share = if stands_in_line { hub.pace().turn } else { Pace::ALONE.turn };
         let mut left = share;
         if self.phase == Phase::Live && !self.leftover.is_empty() && !self.paused {
             let mut early = std::mem::take(&mut self.leftover);
@@ -171,7 +173,7 @@ impl Conn {
             let step = match self.phase {
                 Phase::Live if self.paused => Poll::Pending,
                 Phase::Live if left == 0 || !self.leftover.is_empty() => break,
-                Phase::Live => self.read(hub, cx, &mut left),
+                Phase::Live => self.read(hub, cx, share, &mut left),
                 Phase::Holding { .. } => Poll::Pending,
                 Phase::Flushing { .. } => self.shut(hub, cx),
                 Phase::Lingering { .. } if left == 0 => break,
@@ -185,22 +187,34 @@ impl Conn {
             if step.is_pending() {
                 // What was just read may have been answered, and the answer refused by the socket.
                 self.flush(hub, cx);
-                // With a full inbox all have to wait, whether they send much or not.
-                let waits_for_much = self.paused && hub.is_busy(self.id.slot());
-                hub.set_busy(self.id.slot(), waits_for_much || share - left >= LEAST_BYTES_PER_TURN);
+                self.end_turn(hub, share - left, true);
                 return Next::Wait;
             }
         }
-        hub.set_busy(self.id.slot(), true);
+        self.end_turn(hub, share - left, false);
         Next::Again
     }
 
+    /// It has read what was so much work, and that `is_all` for now or not.
+    fn end_turn(&mut self, hub: &mut Hub, work: usize, is_all: bool) {
+        self.sent.add(work, is_all, hub.now);
+        let others = &hub.shared.others;
+        if work > 0 && self.has_spoken && self.sent.is_little() {
+            others.speak(hub.now);
+        }
+        // With a full inbox all have to wait, whether they send much or not.
+        let waits_for_much = self.paused && hub.is_queued(self.id.slot());
+        // Many small bursts are much, too, but it costs more to serve them one after the other.
+        let sends_much = self.sent.is_burst() || (self.sent.is_much() && others.are_there(hub.now));
+        hub.set_queued(self.id.slot(), sends_much || waits_for_much || !is_all || !self.has_spoken);
+    }
+
     /// One read into the buffer that all connections of the thread share.
-    fn read(&mut self, hub: &mut Hub, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+    fn read(&mut self, hub: &mut Hub, cx: &mut Context<'_>, share: usize, left: &mut usize) -> Poll<()> {
         let mut buffer = std::mem::take(&mut hub.read_buffer);
-        let is_full = hub.is_paused() && !hub.link().inbox.takes_from(hub.is_busy(self.id.slot()));
+        let is_full = hub.is_paused() && !hub.link().inbox.takes_from(hub.pace_of(self.id.slot()));
         let most = if is_full { READ_BYTES_WHEN_FULL } else { buffer.len() };
-        let window = (*left / self.weight()).max(LEAST_BYTES_PER_TURN).min(most);
+        let window = share.min(most);
         let mut read = ReadBuf::new(buffer.get_mut(..window).unwrap_or_default());
         let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut read);
         match &outcome {
@@ -229,7 +243,7 @@ impl Conn {
             now: hub.now,
             messages: 0,
             bytes: 0,
-            sends_much: hub.is_busy(self.id.slot()),
+            pace: hub.pace_of(self.id.slot()),
             // Twice what is read: so much are small messages, and those of one read are better not parted.
             most: 2 * *left / weight,
         };
@@ -244,7 +258,7 @@ impl Conn {
             self.has_spoken = true;
             link.counters.messages_in.add(messages as u64);
             link.counters.bytes_in.add(payload as u64);
-            match hub.is_busy(self.id.slot()) {
+            match hub.is_queued(self.id.slot()) {
                 true => hub.announce(),
                 false => hub.announce_promptly(),
             }
@@ -270,6 +284,11 @@ impl Conn {
         }
         hub.replies = replies;
         hub.scratch = scratch;
+    }
+
+    /// What its turns are.
+    fn load(&self) -> hub::Load {
+        if matches!(self.encoding, Encoding::Deflate(_)) { hub::Load::Heavy } else { hub::Load::Light }
     }
 
     /// How much work its messages are.
@@ -351,11 +370,6 @@ impl Conn {
     }
 }
 
-/// What a connection may read in its turn when so many send much.
-fn bytes_of_turn(busy: usize) -> usize {
-    (BYTES_PER_TURN / busy.max(1)).max(LEAST_BYTES_PER_TURN)
-}
-
 /// Brings the messages of one read to the inbox under one lock.
 struct Delivery<'a> {
     inbox: &'a Inbox,
@@ -364,7 +378,8 @@ struct Delivery<'a> {
     now: Duration,
     messages: usize,
     bytes: usize,
-    sends_much: bool,
+    /// If it sends much.
+    pace: Option<&'static Pace>,
     /// Other connections have their turn when messages have cost so much.
     most: usize,
 }
@@ -387,7 +402,7 @@ impl Sink for Delivery<'_> {
     fn has_room(&mut self) -> bool {
         let has_turn = self.has_turn();
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
-        has_turn && self.inbox.has_room(batch, self.sends_much)
+        has_turn && self.inbox.has_room(batch, self.pace)
     }
 
     #[inline]
@@ -405,12 +420,6 @@ pub(crate) mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::time::Duration;
-
-    #[test]
-    fn the_more_have_much_to_say_the_less_each_says_at_once() {
-        assert_eq!([0, 1].map(super::bytes_of_turn), [super::BYTES_PER_TURN; 2]);
-        assert_eq!([2, 1_000, usize::MAX].map(super::bytes_of_turn), [super::LEAST_BYTES_PER_TURN; 3]);
-    }
 
     /// An unmasked frame of a reserved opcode: what no test but the one below sends.
     const PANIC: &[u8] = b"\x8fpanic in a test";

@@ -1,6 +1,6 @@
 //! The tasks that work on handshakes.
 
-use super::{Hub, with};
+use super::{Hub, Load, with};
 use crate::sys;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -67,7 +67,7 @@ async fn in_turn(handshake: impl Future<Output = ()>) {
     let mut ticket = None;
     poll_fn(|cx| {
         let may_go_on = with(|hub| {
-            let may_go_on = hub.take_turn(&mut ticket, cx);
+            let may_go_on = hub.take_turn(Load::Heavy, &mut ticket, cx);
             if may_go_on {
                 hub.polled(WORK_OF_STEP);
             }

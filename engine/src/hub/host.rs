@@ -78,7 +78,7 @@ impl Hub {
     }
 
     /// Between two turns of those who cost much, after a look at the sockets: what others have said just now goes to the
-    /// host, and what it has answered meanwhile to them.
+    /// host, and what it has answered to them.
     pub(super) fn attend_to_host(&mut self) {
         self.now = self.shared.now();
         self.link().inbox.forget(self.now);
@@ -86,18 +86,22 @@ impl Hub {
             self.host.was_at_work = false;
             self.host.left = Duration::ZERO;
         }
-        if self.host.is_prompt {
+        let is_prompt = self.host.is_prompt;
+        if is_prompt {
             self.notify();
         }
-        self.run_commands();
-        if self.host.was_at_work && self.host.left < MOST_LEFT {
+        if (is_prompt || self.host.was_at_work)
+            && self.host.left < MOST_LEFT
+            && self.shared.others.are_there(self.now)
+        {
             self.yield_to_host();
         }
+        self.run_commands();
         self.host.was_at_work = self.shared.wake.is_at_work();
     }
 
-    /// A host that does not come though it was woken, or is not done with what it has taken, may wait for this processor: the
-    /// system lets a thread with much to do go on for milliseconds.
+    /// A host that is woken, or is not done with what it has taken, may wait for this processor: the system lets a thread with
+    /// much to do go on for milliseconds.
     fn yield_to_host(&mut self) {
         let before = self.shared.now();
         // It returns at once where nobody waits, or where the system holds that it is not the host's turn yet.

@@ -14,7 +14,7 @@ use self::handshakes::Handshakes;
 use self::host::Host;
 pub(crate) use self::rounds::{Ready, rounds};
 use self::turns::Turns;
-pub(crate) use self::turns::{Ticket, turn};
+pub(crate) use self::turns::{Load, Ticket, turn};
 use crate::accept::Accepted;
 use crate::driver::{Conn, Next, Opened};
 use crate::encoding::Encoder;
@@ -22,6 +22,7 @@ use crate::event::{ConnId, MAX_SLOTS, Request};
 use crate::handshake::Dialect;
 use crate::link::{Link, Shared};
 use crate::mailbox::{Commands, Stop};
+use crate::pace::Pace;
 use crate::throttle::Throttle;
 use crate::timers::{Tick, Timers};
 use crate::topics::Members;
@@ -79,8 +80,8 @@ pub(crate) struct Hub {
     /// Handshakes on which the host has yet to decide, and who waits for it.
     pub(crate) undecided: HashMap<ConnId, oneshot::Sender<Decision>>,
     host: Host,
-    /// How many connections send much.
-    busy: usize,
+    /// How many connections stand in line.
+    queued: usize,
     /// When the largest queues may have to go again.
     next_relief: Duration,
     /// Lines of the log on refused requests, and on connections that were ended for what they did.
@@ -99,8 +100,9 @@ struct Slot {
     generation: u64,
     /// The host has heard of its opening but not of its end.
     known: bool,
-    /// It sends much: its last turn was a long one, or has left something.
-    busy: bool,
+    /// It has a turn only together with those who send much: it does so itself (its last turn was a long one, or has left
+    /// something), or it has yet to say its first message.
+    queued: bool,
 }
 
 impl Hub {
@@ -129,7 +131,7 @@ impl Hub {
             paused: Vec::new(),
             undecided: HashMap::new(),
             host: Host::default(),
-            busy: 0,
+            queued: 0,
             next_relief: Duration::ZERO,
             refusals: Throttle::default(),
             endings: Throttle::default(),
@@ -174,7 +176,7 @@ impl Hub {
         self.link().inbox.lock().open(id, self.now, request);
         self.link().counters.opened.add(1);
         self.announce();
-        self.set_busy(slot, !opened.early.is_empty());
+        self.set_queued(slot, true);
         let waker = self.ready.waker(slot);
         waker.wake_by_ref();
         let mut conn = Box::new(Conn::new(id, opened, waker, self.now, &self.shared.settings.limits));
@@ -206,7 +208,7 @@ impl Hub {
             return Some(slot);
         }
         (self.slots.len() < MAX_SLOTS).then(|| {
-            self.slots.push(Slot { conn: None, generation: 0, known: false, busy: false });
+            self.slots.push(Slot { conn: None, generation: 0, known: false, queued: false });
             self.slots.len() as u32 - 1
         })
     }
@@ -262,7 +264,7 @@ impl Hub {
 
     /// The connection that was taken out of a slot is over.
     fn vacate(&mut self, slot: u32) {
-        self.set_busy(slot, false);
+        self.set_queued(slot, false);
         self.free.push(slot);
         self.open -= 1;
         if self.open == 0 && self.stopping.is_some() {
@@ -303,27 +305,39 @@ impl Hub {
         }
     }
 
-    // ---- who sends much ----
+    // ---- who stands in line ----
 
-    /// Notes whether a connection sends much.
+    /// Notes whether a connection has to stand in line, with those who send much.
     #[inline]
-    pub(crate) fn set_busy(&mut self, slot: u32, busy: bool) {
+    pub(crate) fn set_queued(&mut self, slot: u32, queued: bool) {
         let Some(slot) = self.slots.get_mut(slot as usize) else { return };
-        if slot.busy != busy {
-            slot.busy = busy;
-            self.busy = if busy { self.busy + 1 } else { self.busy - 1 };
+        if slot.queued != queued {
+            slot.queued = queued;
+            self.queued = if queued { self.queued + 1 } else { self.queued - 1 };
         }
     }
 
     #[inline]
-    pub(crate) fn is_busy(&self, slot: u32) -> bool {
-        self.slots.get(slot as usize).is_some_and(|slot| slot.busy)
+    pub(crate) fn is_queued(&self, slot: u32) -> bool {
+        self.slots.get(slot as usize).is_some_and(|slot| slot.queued)
     }
 
-    /// How many connections do.
+    /// Does any?
     #[inline]
-    pub(crate) fn busy(&self) -> usize {
-        self.busy
+    pub(crate) fn has_queued(&self) -> bool {
+        self.queued > 0
+    }
+
+    /// What those may have done at once.
+    #[inline]
+    pub(crate) fn pace(&self) -> &'static Pace {
+        self.shared.others.pace(self.now)
+    }
+
+    /// The same, if a connection is one of them.
+    #[inline]
+    pub(crate) fn pace_of(&self, slot: u32) -> Option<&'static Pace> {
+        self.is_queued(slot).then(|| self.pace())
     }
 
     // ---- backpressure ----

@@ -1,7 +1,8 @@
 //! Turns of those who cost much: connections that send much, handshakes, and accepting.
 //!
-//! Between two looks at the sockets one has its turn, and the others wait in the order in which they came. So who says
-//! something now and then, as most do, waits for one of them and not for all; nor does the host's answer wait for more.
+//! Between two looks at the sockets one has its turn, or a few that only read, and the others wait in the order in which they
+//! came. So who says something now and then, as most do, waits for these and not for all; nor does the host's answer wait for
+//! more.
 
 use super::{Hub, with};
 use std::collections::VecDeque;
@@ -11,17 +12,29 @@ use std::task::{Context, Poll, Waker};
 /// The number of a task that waits for its turn.
 pub(crate) type Ticket = u64;
 
+/// What a turn takes of the time between two looks.
+#[derive(Clone, Copy)]
+pub(crate) enum Load {
+    /// It reads.
+    Light = 1,
+    /// It does some dozen microseconds of other work.
+    Heavy = 4,
+}
+
+/// The turns between two looks are so much: one that is heavy, or so many that are light.
+const MOST: usize = Load::Heavy as usize;
+
 #[derive(Default)]
 pub(super) struct Turns {
-    /// The turn after the last look at the sockets has been given.
-    given: bool,
+    /// The load of the turns that were given after the last look at the sockets.
+    given: usize,
     /// Tasks that have a ticket; all tickets before theirs have been called.
-    waiting: VecDeque<Waker>,
+    waiting: VecDeque<(Waker, Load)>,
     called: Ticket,
 }
 
 impl Turns {
-    fn take(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> bool {
+    fn take(&mut self, load: Load, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> bool {
         if let Some(number) = *ticket {
             let is_called = number < self.called;
             if is_called {
@@ -29,42 +42,45 @@ impl Turns {
             }
             return is_called;
         }
-        if !std::mem::replace(&mut self.given, true) {
+        if self.given < MOST {
+            self.given += load as usize;
             return true;
         }
         *ticket = Some(self.called + self.waiting.len() as Ticket);
-        self.waiting.push_back(cx.waker().clone());
+        self.waiting.push_back((cx.waker().clone(), load));
         false
     }
 
-    /// The next has its turn. False: none waits.
+    /// The next have their turn, as many as may have. False: none waits.
     fn call(&mut self) -> bool {
-        let next = self.waiting.pop_front();
-        self.given = next.is_some();
-        self.called += Ticket::from(self.given);
-        if let Some(next) = next {
+        self.given = 0;
+        while self.given < MOST
+            && let Some((next, load)) = self.waiting.pop_front()
+        {
+            self.given += load as usize;
+            self.called += 1;
             next.wake();
         }
-        self.given
+        self.given > 0
     }
 }
 
 impl Hub {
     /// May the task have a turn now? If not it gets a ticket, and is woken when that is called.
-    pub(crate) fn take_turn(&mut self, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> bool {
+    pub(crate) fn take_turn(&mut self, load: Load, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> bool {
         let was_given = self.turns.given;
-        let may = self.turns.take(ticket, cx);
-        if !was_given {
+        let may = self.turns.take(load, ticket, cx);
+        if was_given == 0 {
             // After the next look it is the next one's.
             self.ready.rouse();
         }
         may
     }
 
-    /// The sockets have been looked at. If a turn was given before, the host has its due, and the next has a turn if one
-    /// waits. True: it is given.
+    /// The sockets have been looked at. If a turn was given before, the host has its due, and the next have a turn if any
+    /// wait. True: it is given.
     pub(super) fn next_turn(&mut self) -> bool {
-        if !self.turns.given {
+        if self.turns.given == 0 {
             return false;
         }
         self.attend_to_host();
@@ -73,11 +89,36 @@ impl Hub {
 }
 
 /// Waits for a turn.
-pub(crate) async fn turn() {
+pub(crate) async fn turn(load: Load) {
     let mut ticket = None;
-    poll_fn(|cx| match with(|hub| hub.take_turn(&mut ticket, cx)) {
+    poll_fn(|cx| match with(|hub| hub.take_turn(load, &mut ticket, cx)) {
         Some(true) => Poll::Ready(()),
         _ => Poll::Pending,
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heavy_turn_or_a_few_light_ones_are_given_and_the_others_wait_in_their_order() {
+        let cx = &Context::from_waker(Waker::noop());
+        let mut turns = Turns::default();
+        assert!(!turns.call(), "nobody waits");
+        assert!(turns.take(Load::Heavy, &mut None, cx));
+        let mut light = [None; 5];
+        let mut heavy = None;
+        for ticket in &mut light {
+            assert!(!turns.take(Load::Light, ticket, cx));
+        }
+        assert!(!turns.take(Load::Heavy, &mut heavy, cx));
+        assert!(turns.call());
+        let may = light.each_mut().map(|ticket| turns.take(Load::Light, ticket, cx));
+        assert_eq!(may, [true, true, true, true, false]);
+        assert!(!turns.take(Load::Light, &mut None, cx), "who comes now waits");
+        assert!(turns.call());
+        assert!(turns.take(Load::Light, &mut light[4], cx) && turns.take(Load::Heavy, &mut heavy, cx));
+    }
 }
