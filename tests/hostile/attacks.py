@@ -5,15 +5,19 @@ They are as many and as fast as one processor allows, for so long, and never wai
 closes or does not take is opened or sent anew.
 """
 
+import json
 import os
 import random
 import selectors
 import socket
 import struct
+import subprocess
 import sys
 import time
 import zlib
+from pathlib import Path
 
+WSLOAD = Path(__file__).resolve().parents[2] / "target/release/wsload"
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -164,6 +168,13 @@ def message_flood(port, _, seconds):
     return Peers(port, 20, repeat(HANDSHAKE, frame(TEXT, b"x" * 64) * 100)).run(seconds)
 
 
+def crowd(port, _, seconds):
+    """Many send bursts that are not large, each when it has the echo of the one before: as much as the server can do."""
+    command = [WSLOAD, "--json", "echo", f"127.0.0.1:{port}", "--connections=200", "--depth=200"]
+    done = subprocess.run([*command, f"--seconds={seconds}"], check=True, stdout=subprocess.PIPE)
+    return f"200 connections, {json.loads(done.stdout)['per_second']} messages a second"
+
+
 def never_readers(port, _, seconds):
     return Peers(port, 100, repeat(HANDSHAKE, frame(BINARY, b"x" * 60_000)), reads=False).run(seconds)
 
@@ -248,6 +259,7 @@ ATTACKS = {
         empty_fragments,
         ping_flood,
         message_flood,
+        crowd,
         never_readers,
         half_open,
         storm,
