@@ -80,6 +80,12 @@ impl Sent {
         self.in_window += work;
     }
 
+    /// Has it sent something in a window before this one?
+    #[inline]
+    pub(crate) fn is_known(&self) -> bool {
+        self.before.is_some()
+    }
+
     /// Does it send more at once than others should wait for?
     #[inline]
     pub(crate) fn is_burst(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::listen::Listener;
 use crate::sys::{self, fork::Kept};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll as Epoll, Token};
-use socket2::{SockAddr, Socket as Unregistered};
+use socket2::{Domain, SockAddr, Socket as Unregistered};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -244,10 +244,6 @@ pub(crate) struct Listening {
 
 impl Listening {
     pub(crate) fn register(listener: Listener) -> io::Result<Self> {
-        if listener.socket_address().is_some() {
-            // Those that are accepted have it from here (tcp(7)).
-            listener.socket.set_tcp_nodelay(true)?;
-        }
         let place = Place::take(&listener, Interest::READABLE)?;
         Ok(Listening { listener, place })
     }
@@ -278,6 +274,10 @@ pub(crate) struct Socket {
 impl Socket {
     /// Makes an accepted socket, which never blocks, one of this thread.
     pub(crate) fn register(socket: Kept<Unregistered>) -> io::Result<Self> {
+        // Not from the listener: those that connect before it has the option do not have it.
+        if socket.domain()? != Domain::UNIX {
+            socket.set_tcp_nodelay(true)?;
+        }
         let place = Place::take(&*socket, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Socket { place, socket })
     }
@@ -409,20 +409,8 @@ mod tests {
     }
 
     #[test]
-    fn accepted_sockets_send_at_once() {
-        let mut config = crate::Config::new();
-        config.set("listen", "127.0.0.1:0").unwrap();
-        let listeners = crate::listen::open(&config.settings.listen).unwrap();
-        let runtime =
-            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
-        runtime.block_on(async {
-            open().unwrap();
-            let listening = Listening::register(listeners.into_iter().next().unwrap()).unwrap();
-            let _peer = TcpStream::connect(listening.listener.socket_address().unwrap()).unwrap();
-            let (accepted, _) = listening.accept().unwrap().unwrap();
-            assert!(accepted.tcp_nodelay().unwrap());
-        });
-        close();
+    fn a_socket_sends_at_once() {
+        with_pair(async |socket, _peer| assert!(socket.socket.tcp_nodelay().unwrap()));
     }
 
     #[test]

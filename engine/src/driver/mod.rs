@@ -66,6 +66,8 @@ pub(crate) struct Conn {
     is_broken: bool,
     /// The host has been given a message, so it may have something to say.
     has_spoken: bool,
+    /// Also in this turn.
+    speaks: bool,
     /// What it has sent of late.
     sent: Sent,
     /// The close frame for a breach, held until the host has answered what came before.
@@ -140,6 +142,7 @@ impl Conn {
             paused: false,
             is_broken: false,
             has_spoken: false,
+            speaks: false,
             sent: Sent::default(),
             held: Vec::new(),
             drain_wanted: false,
@@ -199,14 +202,15 @@ impl Conn {
     fn end_turn(&mut self, hub: &mut Hub, work: usize, is_all: bool) {
         self.sent.add(work, is_all, hub.now);
         let others = &hub.shared.others;
-        if work > 0 && self.has_spoken && self.sent.is_little() {
+        if std::mem::take(&mut self.speaks) && self.sent.is_little() {
             others.speak(hub.now);
         }
         // With a full inbox all have to wait, whether they send much or not.
         let waits_for_much = self.paused && hub.is_queued(self.id.slot());
         // Many small bursts are much, too, but it costs more to serve them one after the other.
         let sends_much = self.sent.is_burst() || (self.sent.is_much() && others.are_there(hub.now));
-        hub.set_queued(self.id.slot(), sends_much || waits_for_much || !is_all || !self.has_spoken);
+        let is_new = !self.has_spoken && !self.sent.is_known();
+        hub.set_queued(self.id.slot(), sends_much || waits_for_much || !is_all || is_new);
     }
 
     /// One read into the buffer that all connections of the thread share.
@@ -255,7 +259,7 @@ impl Conn {
         let work = weight * delivery.cost().max(progress.consumed);
         drop(delivery);
         if messages > 0 {
-            self.has_spoken = true;
+            (self.has_spoken, self.speaks) = (true, true);
             link.counters.messages_in.add(messages as u64);
             link.counters.bytes_in.add(payload as u64);
             match hub.is_queued(self.id.slot()) {
@@ -378,7 +382,7 @@ struct Delivery<'a> {
     now: Duration,
     messages: usize,
     bytes: usize,
-    /// If it sends much.
+    /// If it stands in line.
     pace: Option<&'static Pace>,
     /// Other connections have their turn when messages have cost so much.
     most: usize,

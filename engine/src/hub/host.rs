@@ -21,7 +21,7 @@ const MOST_LEFT: Duration = Duration::from_millis(1);
 pub(super) struct Host {
     /// Reads with events since it was last told.
     unannounced: u32,
-    /// Some are of connections that do not send much.
+    /// Some are of connections that do not stand in line.
     is_prompt: bool,
     /// At the last look it was at work.
     was_at_work: bool,
@@ -42,7 +42,7 @@ impl Hub {
         }
     }
 
-    /// A connection that does not send much has said something: the host hears of it sooner.
+    /// A connection that does not stand in line has said something: the host hears of it sooner.
     #[inline]
     pub(crate) fn announce_promptly(&mut self) {
         self.host.is_prompt = true;

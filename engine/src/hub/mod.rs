@@ -100,8 +100,8 @@ struct Slot {
     generation: u64,
     /// The host has heard of its opening but not of its end.
     known: bool,
-    /// It has a turn only together with those who send much: it does so itself (its last turn was a long one, or has left
-    /// something), or it has yet to say its first message.
+    /// It has a turn only together with those who send much: it does so itself, has more to say than it could in its last turn,
+    /// or is new and has yet to say its first message.
     queued: bool,
 }
 

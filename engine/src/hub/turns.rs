@@ -21,7 +21,7 @@ pub(crate) enum Load {
     Heavy = 4,
 }
 
-/// The turns between two looks are so much: one that is heavy, or so many that are light.
+/// The turns between two looks are about so much: one that is heavy, or so many that are light.
 const MOST: usize = Load::Heavy as usize;
 
 #[derive(Default)]
