@@ -20,7 +20,7 @@ class Visitors:
         self.over = threading.Event()
         self.failed = []
         self.served = self.sent_away = 0
-        self.lock = threading.Lock()
+        self.changed = threading.Condition()
         self.threads = [threading.Thread(target=self.visit) for _ in range(count)]
         for thread in self.threads:
             thread.start()
@@ -31,13 +31,14 @@ class Visitors:
                 outcome = self.once()
             except OSError as error:
                 outcome = f"{type(error).__name__}: {error}"
-            with self.lock:
+            with self.changed:
                 if outcome == ECHO:
                     self.served += 1
                 elif outcome == GOODBYE:
                     self.sent_away += 1
                 else:
                     self.failed.append(outcome)
+                self.changed.notify()
 
     def once(self):
         with socket.create_connection(self.address, SECONDS) as client:
@@ -52,6 +53,12 @@ class Visitors:
                 return head
             client.sendall(FRAME)
             return read(client, len(ECHO))
+
+    def wait_for(self, more):
+        """Until so many more have been served, or one has not."""
+        with self.changed:
+            enough = self.served + more
+            self.changed.wait_for(lambda: self.served >= enough or self.failed, SECONDS)
 
     def end(self):
         self.over.set()
@@ -72,9 +79,7 @@ class Restart(unittest.TestCase):
         visitors = Visitors(sockets[0].getsockname())
         try:
             for _ in range(RESTARTS):
-                served = visitors.served
-                while visitors.served < served + 50 and not visitors.failed:
-                    pass
+                visitors.wait_for(50)
                 old = server
                 if overlap:
                     server = self.begin(face, sockets)
