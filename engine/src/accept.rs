@@ -20,6 +20,10 @@ use std::time::{Duration, Instant};
 
 /// Sockets in a row before others have their turn.
 const ACCEPTED_PER_TURN: u32 = 4;
+/// While others are there, who wait for it, this thread rests after so many sockets for each of the threads, for so long:
+/// what the system does for a socket, and later once it is closed, takes time from all. These are some 5,000 a second.
+const ACCEPTED_PER_REST: u32 = 8;
+const REST: Duration = Duration::from_millis(1);
 /// With too many sockets that are no connections yet, or a host that does not poll, the next look comes after so
 /// long.
 const BREATH: Duration = Duration::from_millis(5);
@@ -42,6 +46,7 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
         Ok(listener) => listener,
         Err(error) => return report(&error, &mut None),
     };
+    let until_rest = ACCEPTED_PER_REST * shared.links.len() as u32;
     let (mut turn, mut accepted) = (0, 0);
     let mut reported = None;
     loop {
@@ -52,10 +57,16 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
             continue;
         }
         // A storm of connections must not keep the thread from all else, nor from those that it has accepted.
-        if accepted == 0 {
+        if accepted >= until_rest {
+            accepted = 0;
+            if hub::with(|hub| hub.others_are_there()) == Some(true) {
+                tokio::time::sleep(REST).await;
+            }
+        }
+        if accepted.is_multiple_of(ACCEPTED_PER_TURN) {
             hub::turn(hub::Load::Heavy).await;
         }
-        accepted = (accepted + 1) % ACCEPTED_PER_TURN;
+        accepted += 1;
         match listener.accept() {
             None => {}
             Some(Ok((socket, peer))) => {

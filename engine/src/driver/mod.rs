@@ -201,14 +201,13 @@ impl Conn {
     /// It has read what was so much work, and that `is_all` for now or not.
     fn end_turn(&mut self, hub: &mut Hub, work: usize, is_all: bool) {
         self.sent.add(work, is_all, hub.now);
-        let others = &hub.shared.others;
         if std::mem::take(&mut self.speaks) && self.sent.is_little() {
-            others.speak(hub.now);
+            hub.shared.others.speak(hub.now);
         }
         // With a full inbox all have to wait, whether they send much or not.
         let waits_for_much = self.paused && hub.is_queued(self.id.slot());
         // Many small bursts are much, too, but it costs more to serve them one after the other.
-        let sends_much = self.sent.is_burst() || (self.sent.is_much() && others.are_there(hub.now));
+        let sends_much = self.sent.is_burst() || (self.sent.is_much() && hub.others_are_there());
         let is_new = !self.has_spoken && !self.sent.is_known();
         hub.set_queued(self.id.slot(), sends_much || waits_for_much || !is_all || is_new);
     }

@@ -90,10 +90,7 @@ impl Hub {
         if is_prompt {
             self.notify();
         }
-        if (is_prompt || self.host.was_at_work)
-            && self.host.left < MOST_LEFT
-            && self.shared.others.are_there(self.now)
-        {
+        if (is_prompt || self.host.was_at_work) && self.host.left < MOST_LEFT && self.others_are_there() {
             self.yield_to_host();
         }
         self.run_commands();

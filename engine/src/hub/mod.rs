@@ -328,6 +328,12 @@ impl Hub {
         self.queued > 0
     }
 
+    /// Is somebody there who sends little and would have to wait?
+    #[inline]
+    pub(crate) fn others_are_there(&self) -> bool {
+        self.shared.others.are_there(self.now)
+    }
+
     /// What those may have done at once.
     #[inline]
     pub(crate) fn pace(&self) -> &'static Pace {
