@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,7 @@ static inline int ws_connect(int port)
 {
     struct timeval limit = { WS_SECONDS, 0 };
     struct sockaddr_in address;
+    int at_once = 1; /* or what follows unanswered words waits 40 ms for them to be acknowledged */
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     memset(&address, 0, sizeof address);
@@ -29,6 +31,7 @@ static inline int ws_connect(int port)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once) < 0 ||
         connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
         if (fd >= 0)
             close(fd);
