@@ -153,9 +153,9 @@ impl Hub {
         if plan.broadcasts.is_empty() {
             // Put back for its capacity: this runs for every batch.
             let mut touched = std::mem::take(&mut plan.touched);
-            if self.has_queued() {
+            if self.has_line() {
                 // Nobody waits for what those get who send much.
-                touched.sort_unstable_by_key(|id| self.is_queued(id.slot()));
+                touched.sort_by_key(|id| self.is_in_line(id.slot()));
             }
             for id in &touched {
                 if let Some(mut conn) = self.take(id.slot()) {

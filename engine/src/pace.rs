@@ -7,6 +7,8 @@ use std::time::Duration;
 /// Who has sent so much at once, or in a window of time, sends much. Bytes of work: in a window these are some 2,000 small
 /// messages a second. A message of 64 KiB now and then is not much.
 const MUCH: usize = 72 * 1024;
+/// So short that a flood is known as one while few have waited for it, and so long that a burst of a page's first words, or
+/// of a reply to each of some events, is no flood.
 const WINDOW: Duration = Duration::from_millis(100);
 /// Who has sent less than this in a window sends little: some 300 small messages a second. Those between are neither waited
 /// for nor kept waiting.

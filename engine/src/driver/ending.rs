@@ -1,6 +1,6 @@
 //! How a connection ends: by a close from either side, a breach, a cut, or because its socket broke.
 
-use super::{Conn, Phase};
+use super::{Conn, Phase, Turn};
 use crate::hub::Hub;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -126,13 +126,13 @@ impl Conn {
     }
 
     /// Reads and forgets until the peer has closed as well.
-    pub(super) fn linger(&mut self, hub: &mut Hub, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+    pub(super) fn linger(&mut self, hub: &mut Hub, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<()> {
         let mut buffer = std::mem::take(&mut hub.read_buffer);
-        let mut into = ReadBuf::new(buffer.get_mut(..*left).unwrap_or_default());
+        let mut into = ReadBuf::new(buffer.get_mut(..turn.left()).unwrap_or_default());
         let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut into);
         let filled = into.filled().len();
         hub.read_buffer = buffer;
-        *left = left.saturating_sub(filled);
+        turn.work += filled;
         if let Phase::Lingering { until, read } = self.phase
             && outcome.is_ready()
         {

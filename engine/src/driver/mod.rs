@@ -113,6 +113,18 @@ enum Phase {
     Over,
 }
 
+/// What it may do before others have their turn, in bytes of work, and what it has done.
+struct Turn {
+    share: usize,
+    work: usize,
+}
+
+impl Turn {
+    fn left(&self) -> usize {
+        self.share.saturating_sub(self.work)
+    }
+}
+
 /// The outbox and what hosts were last told of it.
 #[derive(Default)]
 struct Outbox {
@@ -161,26 +173,26 @@ impl Conn {
         let is_reading = matches!(self.phase, Phase::Live if !self.paused)
             || matches!(self.phase, Phase::Lingering { .. });
         // Those who go, as well: nobody else waits for a storm of them.
-        let stands_in_line = hub.is_queued(self.id.slot()) || self.phase != Phase::Live;
-        if is_reading && stands_in_line && !hub.take_turn(self.load(), &mut self.ticket, cx) {
+        let in_line = hub.is_in_line(self.id.slot()) || self.phase != Phase::Live;
+        if is_reading && in_line && !hub.take_turn(self.load(), &mut self.ticket, cx) {
             return Next::Wait;
         }
-        let share = if stands_in_line { hub.pace().turn } else { Pace::ALONE.turn };
-        let mut left = share;
+        let share = if in_line { hub.pace().turn } else { Pace::ALONE.turn };
+        let mut turn = Turn { share, work: 0 };
         if self.phase == Phase::Live && !self.leftover.is_empty() && !self.paused {
             let mut early = std::mem::take(&mut self.leftover);
-            self.receive(hub, &mut early, &mut left);
+            self.receive(hub, &mut early, &mut turn);
         }
         for _ in 0..READS_PER_TURN {
             self.notice_end(hub);
             let step = match self.phase {
                 Phase::Live if self.paused => Poll::Pending,
-                Phase::Live if left == 0 || !self.leftover.is_empty() => break,
-                Phase::Live => self.read(hub, cx, share, &mut left),
+                Phase::Live if turn.left() == 0 || !self.leftover.is_empty() => break,
+                Phase::Live => self.read(hub, cx, &mut turn),
                 Phase::Holding { .. } => Poll::Pending,
                 Phase::Flushing { .. } => self.shut(hub, cx),
-                Phase::Lingering { .. } if left == 0 => break,
-                Phase::Lingering { .. } => self.linger(hub, cx, &mut left),
+                Phase::Lingering { .. } if turn.left() == 0 => break,
+                Phase::Lingering { .. } => self.linger(hub, cx, &mut turn),
                 Phase::Over => {
                     self.outbox.queue = Default::default();
                     self.publish(hub);
@@ -190,11 +202,11 @@ impl Conn {
             if step.is_pending() {
                 // What was just read may have been answered, and the answer refused by the socket.
                 self.flush(hub, cx);
-                self.end_turn(hub, share - left, true);
+                self.end_turn(hub, turn.work, true);
                 return Next::Wait;
             }
         }
-        self.end_turn(hub, share - left, false);
+        self.end_turn(hub, turn.work, false);
         Next::Again
     }
 
@@ -205,33 +217,32 @@ impl Conn {
             hub.shared.others.speak(hub.now);
         }
         // With a full inbox all have to wait, whether they send much or not.
-        let waits_for_much = self.paused && hub.is_queued(self.id.slot());
+        let waits_for_much = self.paused && hub.is_in_line(self.id.slot());
         // Many small bursts are much, too, but it costs more to serve them one after the other.
         let sends_much = self.sent.is_burst() || (self.sent.is_much() && hub.others_are_there());
         let is_new = !self.has_spoken && !self.sent.is_known();
-        hub.set_queued(self.id.slot(), sends_much || waits_for_much || !is_all || is_new);
+        hub.set_in_line(self.id.slot(), sends_much || waits_for_much || !is_all || is_new);
     }
 
     /// One read into the buffer that all connections of the thread share.
-    fn read(&mut self, hub: &mut Hub, cx: &mut Context<'_>, share: usize, left: &mut usize) -> Poll<()> {
+    fn read(&mut self, hub: &mut Hub, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<()> {
         let mut buffer = std::mem::take(&mut hub.read_buffer);
         let is_full = hub.is_paused() && !hub.link().inbox.takes_from(hub.pace_of(self.id.slot()));
         let most = if is_full { READ_BYTES_WHEN_FULL } else { buffer.len() };
-        let window = share.min(most);
+        let window = turn.share.min(most);
         let mut read = ReadBuf::new(buffer.get_mut(..window).unwrap_or_default());
         let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut read);
         match &outcome {
             Poll::Pending => {}
-            Poll::Ready(Ok(())) if !read.filled().is_empty() => self.receive(hub, read.filled_mut(), left),
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => self.receive(hub, read.filled_mut(), turn),
             Poll::Ready(_) => self.protocol.end_of_stream(),
         }
         hub.read_buffer = buffer;
         outcome.map(|_| ())
     }
 
-    /// Hands bytes to the protocol, its messages to the inbox, its replies to the socket; what that takes is no longer
-    /// `left` for this turn.
-    fn receive(&mut self, hub: &mut Hub, bytes: &mut [u8], left: &mut usize) {
+    /// Hands bytes to the protocol, its messages to the inbox, its replies to the socket.
+    fn receive(&mut self, hub: &mut Hub, bytes: &mut [u8], turn: &mut Turn) {
         #[cfg(test)]
         tests::panic_if_asked(bytes);
         let mut replies = std::mem::take(&mut hub.replies);
@@ -248,7 +259,7 @@ impl Conn {
             bytes: 0,
             pace: hub.pace_of(self.id.slot()),
             // Twice what is read: so much are small messages, and those of one read are better not parted.
-            most: 2 * *left / weight,
+            most: 2 * turn.left() / weight,
         };
         let limits = &shared.settings.limits;
         let progress =
@@ -261,12 +272,12 @@ impl Conn {
             (self.has_spoken, self.speaks) = (true, true);
             link.counters.messages_in.add(messages as u64);
             link.counters.bytes_in.add(payload as u64);
-            match hub.is_queued(self.id.slot()) {
+            match hub.is_in_line(self.id.slot()) {
                 true => hub.announce(),
                 false => hub.announce_promptly(),
             }
         }
-        *left = left.saturating_sub(work);
+        turn.work += work;
         hub.worked(work);
         if progress.blocked {
             self.leftover.clear();
@@ -291,7 +302,10 @@ impl Conn {
 
     /// What its turns are.
     fn load(&self) -> hub::Load {
-        if matches!(self.encoding, Encoding::Deflate(_)) { hub::Load::Heavy } else { hub::Load::Light }
+        match self.encoding {
+            Encoding::Deflate(_) if self.phase == Phase::Live => hub::Load::Heavy,
+            _ => hub::Load::Light,
+        }
     }
 
     /// How much work its messages are.

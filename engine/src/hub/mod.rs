@@ -81,7 +81,7 @@ pub(crate) struct Hub {
     pub(crate) undecided: HashMap<ConnId, oneshot::Sender<Decision>>,
     host: Host,
     /// How many connections stand in line.
-    queued: usize,
+    in_line: usize,
     /// When the largest queues may have to go again.
     next_relief: Duration,
     /// Lines of the log on refused requests, and on connections that were ended for what they did.
@@ -102,7 +102,7 @@ struct Slot {
     known: bool,
     /// It has a turn only together with those who send much: it does so itself, has more to say than it could in its last turn,
     /// or is new and has yet to say its first message.
-    queued: bool,
+    in_line: bool,
 }
 
 impl Hub {
@@ -131,7 +131,7 @@ impl Hub {
             paused: Vec::new(),
             undecided: HashMap::new(),
             host: Host::default(),
-            queued: 0,
+            in_line: 0,
             next_relief: Duration::ZERO,
             refusals: Throttle::default(),
             endings: Throttle::default(),
@@ -176,7 +176,7 @@ impl Hub {
         self.link().inbox.lock().open(id, self.now, request);
         self.link().counters.opened.add(1);
         self.announce();
-        self.set_queued(slot, true);
+        self.set_in_line(slot, true);
         let waker = self.ready.waker(slot);
         waker.wake_by_ref();
         let mut conn = Box::new(Conn::new(id, opened, waker, self.now, &self.shared.settings.limits));
@@ -208,7 +208,7 @@ impl Hub {
             return Some(slot);
         }
         (self.slots.len() < MAX_SLOTS).then(|| {
-            self.slots.push(Slot { conn: None, generation: 0, known: false, queued: false });
+            self.slots.push(Slot { conn: None, generation: 0, known: false, in_line: false });
             self.slots.len() as u32 - 1
         })
     }
@@ -264,7 +264,7 @@ impl Hub {
 
     /// The connection that was taken out of a slot is over.
     fn vacate(&mut self, slot: u32) {
-        self.set_queued(slot, false);
+        self.set_in_line(slot, false);
         self.free.push(slot);
         self.open -= 1;
         if self.open == 0 && self.stopping.is_some() {
@@ -309,23 +309,23 @@ impl Hub {
 
     /// Notes whether a connection has to stand in line, with those who send much.
     #[inline]
-    pub(crate) fn set_queued(&mut self, slot: u32, queued: bool) {
+    pub(crate) fn set_in_line(&mut self, slot: u32, in_line: bool) {
         let Some(slot) = self.slots.get_mut(slot as usize) else { return };
-        if slot.queued != queued {
-            slot.queued = queued;
-            self.queued = if queued { self.queued + 1 } else { self.queued - 1 };
+        if slot.in_line != in_line {
+            slot.in_line = in_line;
+            self.in_line = if in_line { self.in_line + 1 } else { self.in_line - 1 };
         }
     }
 
     #[inline]
-    pub(crate) fn is_queued(&self, slot: u32) -> bool {
-        self.slots.get(slot as usize).is_some_and(|slot| slot.queued)
+    pub(crate) fn is_in_line(&self, slot: u32) -> bool {
+        self.slots.get(slot as usize).is_some_and(|slot| slot.in_line)
     }
 
     /// Does any?
     #[inline]
-    pub(crate) fn has_queued(&self) -> bool {
-        self.queued > 0
+    pub(crate) fn has_line(&self) -> bool {
+        self.in_line > 0
     }
 
     /// Is somebody there who sends little and would have to wait?
@@ -343,7 +343,7 @@ impl Hub {
     /// The same, if a connection is one of them.
     #[inline]
     pub(crate) fn pace_of(&self, slot: u32) -> Option<&'static Pace> {
-        self.is_queued(slot).then(|| self.pace())
+        self.is_in_line(slot).then(|| self.pace())
     }
 
     // ---- backpressure ----
