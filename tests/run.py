@@ -35,6 +35,8 @@ class Suite:
     count: Callable[[str], Counts]
     seconds: int = 300
     by_default: bool = True
+    # It mostly waits, for other programs, and may do so while another of this kind does.
+    waits: bool = False
 
 
 def main() -> int:
@@ -48,7 +50,8 @@ def main() -> int:
     named = [name for pattern in sys.argv[1:] for name in fnmatch.filter(suites, pattern)]
     names = list(dict.fromkeys(named)) or [name for name, suite in suites.items() if suite.by_default]
     LOGS.mkdir(parents=True, exist_ok=True)
-    results = [run(name, suites[name]) for name in names]
+    results = run([name for name in names if not suites[name].waits], suites, at_once=1)
+    results += run([name for name in names if suites[name].waits], suites, at_once=2)
     passed = sum(result[0] for result in results)
     failed = sum(result[1] for result in results)
     print(f"{passed} passed, {failed} failed")
@@ -73,14 +76,14 @@ def all_suites() -> dict[str, Suite]:
         "abi": Suite([*unittest, "tests/abi"], count_unittest),
         "php": Suite(["php-ext/tests/run.sh"], count_php),
         "hostile": Suite([sys.executable, "tests/hostile/run.py", "--seconds", "1"], count_line),
-        "install": Suite([*unittest, "tests/install"], count_unittest, seconds=600),
-        "interfaces": Suite([*unittest, "tests/interfaces"], count_unittest),
         "endurance": Suite([sys.executable, "tests/endurance/run.py"], count_line),
-        "browser": Suite([*unittest, "tests/browser"], count_unittest),
-        "legacy": Suite([str(PYTHON), *unittest[1:], "tests/legacy"], count_unittest),
-        "interop": Suite([str(PYTHON), *unittest[1:], "tests/interop"], count_unittest),
-        "proxy": Suite([str(PYTHON), *unittest[1:], "tests/proxy"], count_unittest),
         "bench": Suite([*unittest, "bench"], count_unittest),
+        "browser": Suite([*unittest, "tests/browser"], count_unittest, waits=True),
+        "interop": Suite([str(PYTHON), *unittest[1:], "tests/interop"], count_unittest, waits=True),
+        "legacy": Suite([str(PYTHON), *unittest[1:], "tests/legacy"], count_unittest, waits=True),
+        "proxy": Suite([str(PYTHON), *unittest[1:], "tests/proxy"], count_unittest, waits=True),
+        "install": Suite([*unittest, "tests/install"], count_unittest, seconds=600, waits=True),
+        "interfaces": Suite([*unittest, "tests/interfaces"], count_unittest, waits=True),
         **autobahn(),
     }
 
@@ -111,51 +114,80 @@ def autobahn() -> dict[str, Suite]:
     }
 
 
-def run(name: str, suite: Suite) -> Counts:
-    log = LOGS / f"{name}.log"
-    started = time.monotonic()
-    status = execute(suite, log)
-    output = log.read_text(errors="replace")
-    passed, failed = suite.count(output)
-    if status != 0 or passed == 0:
-        failed = max(failed, 1)
-    print(f"{name}: {passed} passed, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
-    if failed:
-        print(f"  {status if isinstance(status, str) else f'exit status {status}'}; what {log} says:")
-        print("\n".join(f"  | {line}" for line in telling(output.splitlines())), flush=True)
-    return passed, failed
+class Run:
+    """A suite that runs. What it leaves running is ended with it."""
+
+    def __init__(self, name: str, suite: Suite):
+        self.name, self.suite = name, suite
+        self.log = LOGS / f"{name}.log"
+        self.started = time.monotonic()
+        self.process = None
+        self.status: int | str | None = None
+        with self.log.open("w") as output:
+            try:
+                self.process = subprocess.Popen(
+                    suite.command,
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                self.status = f"cannot start: {error}"
+
+    def has_ended(self) -> bool:
+        """Then `status` is the exit status, or says in words why there is none."""
+        if self.status is None:
+            self.status = self.process.poll()
+        if self.status is None and time.monotonic() - self.started > self.suite.seconds:
+            self.status = f"ended after {self.suite.seconds} s"
+        return self.status is not None
+
+    def end(self) -> None:
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+    def report(self) -> Counts:
+        self.end()
+        status, output = self.status, self.log.read_text(errors="replace")
+        passed, failed = self.suite.count(output)
+        if status != 0 or passed == 0:
+            failed = max(failed, 1)
+        print(f"{self.name}: {passed} passed, {failed} failed, {time.monotonic() - self.started:.0f} s", flush=True)
+        if failed:
+            print(f"  {status if isinstance(status, str) else f'exit status {status}'}; what {self.log} says:")
+            print("\n".join(f"  | {line}" for line in telling(output.splitlines())), flush=True)
+        return passed, failed
+
+
+def run(names: list[str], suites: dict[str, Suite], at_once: int) -> list[Counts]:
+    """Runs suites in this order, so many at once, and says of each how it went when it has ended."""
+    waiting, running, results = names[::-1], [], []
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                name = waiting.pop()
+                running.append(Run(name, suites[name]))
+            for ended in [run for run in running if run.has_ended()]:
+                running.remove(ended)
+                results.append(ended.report())
+            time.sleep(0.02)
+    finally:
+        for left in running:
+            left.end()
+    return results
 
 
 def telling(lines: list[str]) -> list[str]:
     """Each line that names a failure with those that follow it, and the end."""
     near = {n + after for n, line in enumerate(lines) if re.search(r"FAIL|panicked at", line) for after in range(15)}
     return [line for n, line in enumerate(lines) if n in near or n >= len(lines) - 40][-400:]
-
-
-def execute(suite: Suite, log: Path) -> int | str:
-    """The exit status, or in words why there is none. What a suite leaves running is ended."""
-    with log.open("w") as output:
-        try:
-            process = subprocess.Popen(
-                suite.command,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            return f"cannot start: {error}"
-        try:
-            return process.wait(suite.seconds)
-        except subprocess.TimeoutExpired:
-            return f"ended after {suite.seconds} s"
-        finally:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
 
 
 def total(pattern: str, output: str) -> int:
