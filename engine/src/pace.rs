@@ -13,8 +13,10 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// Who has sent less than this in a window sends little: some 300 small messages a second. Those between are neither waited
 /// for nor kept waiting.
 const LITTLE: usize = 9 * 1024;
-/// Who sends bursts has turns with little between them, and at the end of each: so many may come.
+/// Who sends bursts has turns with little between them, and at the end of each: so many may come. But after so long without
+/// a word none is remembered.
 const LITTLE_AFTER_MUCH: u8 = 16;
+const FORGOTTEN: Duration = Duration::from_secs(1);
 /// Somebody who sends little is there for so long after they have said something.
 const REMEMBERED: Duration = Duration::from_secs(1);
 /// That is noted again after so long: the threads share the note.
@@ -60,6 +62,9 @@ impl Sent {
     /// It has had a turn, with so much work, in bytes. `is_all`: for now it has nothing more to say.
     #[inline]
     pub(crate) fn add(&mut self, work: usize, is_all: bool, now: Duration) {
+        if work > 0 {
+            self.count(work, micros(now));
+        }
         self.at_once += work;
         if self.at_once >= MUCH {
             self.bursts = LITTLE_AFTER_MUCH;
@@ -69,14 +74,17 @@ impl Sent {
         if is_all {
             self.at_once = 0;
         }
-        if work == 0 {
-            return;
-        }
-        let now = micros(now);
+    }
+
+    #[inline]
+    fn count(&mut self, work: usize, now: u64) {
         if now >= self.until {
             let window = micros(WINDOW);
             self.before = (self.until > 0).then_some(self.in_window);
             self.follows = now < self.until + window;
+            if now >= self.until + micros(FORGOTTEN) {
+                self.bursts = 0;
+            }
             (self.in_window, self.until) = (0, now + window);
         }
         self.in_window += work;
@@ -192,5 +200,10 @@ mod tests {
         }
         sent.add(MUCH / 2, true, now);
         assert!(!sent.is_burst());
+        sent.add(MUCH, true, now);
+        sent.add(1, true, now + WINDOW + FORGOTTEN / 2);
+        assert!(sent.is_burst());
+        sent.add(1, true, now + 3 * FORGOTTEN);
+        assert!(!sent.is_burst(), "that was long ago");
     }
 }
