@@ -16,7 +16,7 @@ use crate::progress::{Counted, Progress, Watched};
 use crate::response::Response;
 use crate::sockets::Socket;
 use crate::stream::Stream;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -145,7 +145,12 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     if !is_websocket(&request) {
         hub::with(|hub| hub.link().counters.http_requests.add(1));
-        return Ok(plain::answer(request, &shared.settings).await);
+        let mut response = plain::answer(request, &shared).await;
+        if shared.has_all_sockets() {
+            // Somebody else may want its place, and would never get that of a peer who asks again and again.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        return Ok(response);
     }
     progress.deciding.set(true);
     let deadline = progress.began.get() + shared.settings.handshake_timeout;

@@ -21,6 +21,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use wsengine_proto::handshake::Policy;
 
 /// Everything that host threads and I/O threads share.
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) handshakes: AtomicUsize,
     /// How many of them there may be.
     pub(crate) max_sockets: usize,
+    /// Files that may be read at once, each for one of these sockets.
+    pub(crate) files: Arc<Semaphore>,
     /// How many may push at once.
     pub(crate) max_pushers: usize,
     /// Events in the host's hands that it has not looked at.
@@ -96,6 +99,7 @@ impl Shared {
             queued_bytes: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
             max_sockets: max_sockets(open_files),
+            files: Arc::new(Semaphore::new(max_files(open_files))),
             max_pushers: max_pushers(&settings, open_files),
             held_events: AtomicUsize::new(0),
             seats: Seats::new(&settings, open_files),
@@ -109,6 +113,11 @@ impl Shared {
             tls,
             settings,
         })
+    }
+
+    /// Are there as many sockets that are no connections yet as there may be?
+    pub(crate) fn has_all_sockets(&self) -> bool {
+        self.handshakes.load(Ordering::Relaxed) >= self.max_sockets
     }
 
     /// How many handshakes of one thread may wait for the host: half of the sockets, so that files and refusals go on.
@@ -228,8 +237,7 @@ impl HostWake {
     }
 }
 
-/// Descriptors kept back from connections and from sockets that are to become some: listeners, files, the host's
-/// own.
+/// Descriptors kept back from connections and from all that peers make us open: listeners, the host's own.
 const RESERVED_FILES: usize = 64;
 /// Sockets that are no connections yet, of all threads, where there are descriptors enough.
 const MAX_SOCKETS: usize = 1_024;
@@ -237,6 +245,11 @@ const MAX_SOCKETS: usize = 1_024;
 /// Where descriptors are few they must not run out before it shows that there are too many of such sockets.
 fn max_sockets(open_files: usize) -> usize {
     (open_files / 4).clamp(1, MAX_SOCKETS)
+}
+
+/// Files that are served, so that those who read slowly have neither all descriptors nor all places of newcomers.
+fn max_files(open_files: usize) -> usize {
+    max_sockets(open_files).div_ceil(4)
 }
 
 /// Those who push, where there are descriptors enough: 512, and 64 who have yet to say the password.
@@ -275,7 +288,8 @@ pub(crate) struct Seats {
 
 impl Seats {
     fn new(settings: &Settings, open_files: usize) -> Self {
-        let others = RESERVED_FILES + max_sockets(open_files) + max_pushers(settings, open_files);
+        let files = if settings.static_root.is_some() { max_files(open_files) } else { 0 };
+        let others = RESERVED_FILES + max_sockets(open_files) + files + max_pushers(settings, open_files);
         let allowed = open_files.saturating_sub(others).max(1);
         let max = match settings.max_connections {
             0 => allowed,

@@ -1,8 +1,8 @@
 //! What a request gets that is no WebSocket handshake: the word that the server is well, a file of
 //! `static_root`, or the hint that this is a WebSocket server.
 
-use crate::config::Settings;
 use crate::files;
+use crate::link::Shared;
 use crate::response::{Response, full, refused};
 use http::{HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
@@ -17,12 +17,12 @@ const PLAIN_REQUEST: Refusal = Refusal::new(
 /// server, and is answered by the I/O threads: it says that the engine is well, not that the host is.
 const HEALTH: &str = "/healthz";
 
-pub(crate) async fn answer(request: http::Request<Incoming>, settings: &Settings) -> Response {
+pub(crate) async fn answer(request: http::Request<Incoming>, shared: &Shared) -> Response {
     if request.uri().path() == HEALTH && matches!(*request.method(), Method::GET | Method::HEAD) {
         return healthy();
     }
-    match &settings.static_root {
-        Some(root) => files::serve(request, root).await,
+    match &shared.settings.static_root {
+        Some(root) => files::serve(request, root, &shared.files).await,
         None => refused(&PLAIN_REQUEST),
     }
 }

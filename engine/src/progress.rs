@@ -94,7 +94,7 @@ impl Progress {
             return self.gone.get();
         }
         let timeout = shared.settings.handshake_timeout;
-        let full = shared.handshakes.load(Ordering::Relaxed) >= shared.max_sockets;
+        let full = shared.has_all_sockets();
         self.since().elapsed() >= timeout
             || (full
                 && (self.moved.get().elapsed() >= PATIENCE_WHEN_FULL

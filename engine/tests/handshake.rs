@@ -6,6 +6,8 @@ mod common;
 use common::{Host, Raw, Seen, connect, frame, handshake, poll_open, receive, start};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Message;
 use wsengine::Server;
@@ -295,6 +297,37 @@ fn eleven_hundred_silent_sockets_keep_no_good_client_out() {
         assert_eq!(receive(&mut client), Message::text("I am here"));
     }
     drop(silent);
+}
+
+/// Each request gave its socket another second, so a thousand that asked again and again had all places for ever.
+#[test]
+fn eleven_hundred_that_ask_again_and_again_keep_no_good_client_out() {
+    let host = Host::echo(&[]);
+    let address = &host.server.addresses()[0];
+    let mut asking: Vec<TcpStream> = (0..1_100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    asking.iter().for_each(|socket| socket.set_nonblocking(true).unwrap());
+    let over = Arc::new(AtomicBool::new(false));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let peers = {
+        let (over, asked) = (over.clone(), asked.clone());
+        std::thread::spawn(move || {
+            let mut answers = vec![0; 16 * 1024];
+            while !over.load(Ordering::Relaxed) {
+                for socket in &mut asking {
+                    let _ = socket.read(&mut answers);
+                    let _ = socket.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        })
+    };
+    common::eventually("all have asked twice", || asked.load(Ordering::Relaxed) > 2_200);
+    let mut client = connect(&host.server);
+    client.send(Message::text("I am here")).unwrap();
+    assert_eq!(receive(&mut client), Message::text("I am here"));
+    over.store(true, Ordering::Relaxed);
+    peers.join().unwrap();
 }
 
 #[test]

@@ -186,3 +186,30 @@ fn files_do_not_wait_for_a_host_that_sleeps() {
     raw.0.write_all(&request("GET", "/", "")).unwrap();
     assert!(read_response(&mut raw).0.starts_with("http/1.1 200 "));
 }
+
+/// Each had a descriptor besides that of its socket, and nobody counted those.
+#[test]
+fn who_reads_slowly_has_a_part_of_the_places_only() {
+    const MOST: usize = 256;
+    let site = Site::new();
+    site.write("public/large.bin", &vec![7; 8 << 20]);
+    let server = start(&[("static_root", &site.root())]);
+    let ask = || {
+        let mut raw = Raw::connect(&server);
+        raw.send(b"GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n");
+        let status = raw.read_head();
+        (raw, status)
+    };
+    let mut readers = Vec::new();
+    let refused = loop {
+        match ask() {
+            (raw, head) if head.starts_with("HTTP/1.1 200 ") => readers.push(raw),
+            (_, head) => break head,
+        }
+    };
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("connection: close"), "{refused}");
+    assert!((1..=MOST).contains(&readers.len()), "{}", readers.len());
+    drop(Raw::open(&server));
+    drop(readers);
+    eventually("a place is free again", || ask().1.starts_with("HTTP/1.1 200 "));
+}

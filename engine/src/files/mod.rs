@@ -13,11 +13,15 @@ use crate::response::{Body, Response, refused};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header, request};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use open::Beneath;
 use range::Range;
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::services::ServeDir;
 use wsengine_proto::handshake::Refusal;
 
@@ -25,8 +29,15 @@ const NO_SUCH_FILE: Refusal = Refusal::new(StatusCode::NOT_FOUND, "There is no s
 const ONLY_READ: Refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Files can only be read.");
 const UNREADABLE: Refusal = Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The file cannot be read.");
 
-/// A file of `root`, or the refusal that there is none.
-pub(crate) async fn serve(request: http::Request<Incoming>, root: &Path) -> Response {
+const TOO_MANY: Refusal =
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many files are being read; try again later.");
+
+/// A file of `root`, or the refusal that there is none. It has one of `places` until the last byte is on its way.
+pub(crate) async fn serve(
+    request: http::Request<Incoming>,
+    root: &Path,
+    places: &Arc<Semaphore>,
+) -> Response {
     let (mut head, _) = request.into_parts();
     if !matches!(head.method, Method::GET | Method::HEAD) {
         let mut response = refused(&ONLY_READ);
@@ -34,11 +45,12 @@ pub(crate) async fn serve(request: http::Request<Incoming>, root: &Path) -> Resp
         return response;
     }
     let Some(uri) = path::canonical(&head.uri) else { return missing() };
+    let Ok(place) = places.clone().try_acquire_owned() else { return refused(&TOO_MANY) };
     let path = uri.path().to_owned();
     head.uri = uri;
     match answer(head, root).await {
         Ok(response) if response.status() == StatusCode::NOT_FOUND => missing(),
-        Ok(response) => with_our_headers(response, &path),
+        Ok(response) => with_our_headers(response, &path).map(|body| Body::new(Held { body, _place: place })),
         Err(error) if is_about_the_path(&error) => missing(),
         Err(error) => {
             tracing::warn!(%error, "a file cannot be served");
@@ -59,6 +71,29 @@ async fn answer(mut head: request::Parts, root: &Path) -> io::Result<Response> {
     };
     let response = ask(range.as_ref()).await?;
     if range.is_some_and(|range| !range.is_met_by(&response)) { ask(None).await } else { Ok(response) }
+}
+
+/// A body, and its place with it.
+struct Held {
+    body: Body,
+    _place: OwnedSemaphorePermit,
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Text is UTF-8 here, a source map is JSON, and no browser shall guess what a file is.
