@@ -15,15 +15,16 @@ use crate::sys::fork::{self, Kept};
 use socket2::{SockAddr, Socket as Unregistered};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Sockets in a row before others have their turn.
 const ACCEPTED_PER_TURN: u32 = 4;
 /// While others are there, who wait for it, this thread rests after so many sockets for each of the threads, for so long:
-/// what the system does for a socket, and later once it is closed, takes time from all. These are some 5,000 a second.
+/// what the system does for a socket, and later once it is closed, takes time from all. These are some 5,000 a second. With
+/// more than so many in the system's queue it does not rest: newcomers would wait for long, and be lost once that is full.
 const ACCEPTED_PER_REST: u32 = 8;
 const REST: Duration = Duration::from_millis(1);
+const FEW_WAIT: u32 = 256;
 /// With too many sockets that are no connections yet, or a host that does not poll, the next look comes after so
 /// long.
 const BREATH: Duration = Duration::from_millis(5);
@@ -51,15 +52,16 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
     let mut reported = None;
     loop {
         listener.knock().await;
-        let full = shared.handshakes.load(Ordering::Relaxed) >= shared.max_sockets;
-        if full || shared.links.iter().any(|link| !link.inbox.has_room_to_open()) {
+        if shared.has_all_sockets() || shared.links.iter().any(|link| !link.inbox.has_room_to_open()) {
             tokio::time::sleep(BREATH).await;
             continue;
         }
         // A storm of connections must not keep the thread from all else, nor from those that it has accepted.
         if accepted >= until_rest {
             accepted = 0;
-            if hub::with(|hub| hub.others_are_there()) == Some(true) {
+            let few_wait =
+                || sys::waiting_to_be_accepted(&listener.listener.socket).is_some_and(|n| n <= FEW_WAIT);
+            if hub::with(|hub| hub.others_are_there()) == Some(true) && few_wait() {
                 tokio::time::sleep(REST).await;
             }
         }
