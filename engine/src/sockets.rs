@@ -349,7 +349,7 @@ impl AsyncWrite for Socket {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -357,7 +357,7 @@ mod tests {
     use tokio::runtime::{Builder, LocalOptions};
 
     /// Runs `f` with a socket of this thread and its peer.
-    fn with_pair<T>(f: impl AsyncFnOnce(Socket, TcpStream) -> T) -> T {
+    pub(crate) fn with_pair<T>(f: impl AsyncFnOnce(Socket, TcpStream) -> T) -> T {
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
         let result = runtime.block_on(async {

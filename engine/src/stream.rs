@@ -9,21 +9,62 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
+/// Records of TLS that are read in a row where none gives data. They may be as small as 22 bytes, such as those that change
+/// keys, and cost a microsecond and more each.
+const RECORDS_IN_A_ROW: usize = 8;
+const RECORD_HEAD_BYTES: u8 = 5;
+
 /// A stream to a peer.
 pub(crate) enum Stream {
     Plain(Socket),
     Tls(Box<TlsStream<Metered>>),
 }
 
-/// The socket under TLS, which hides how far it gets.
+/// The socket under TLS, which hides how far it gets, and how much it does for little or no data.
 pub(crate) struct Metered {
     socket: Socket,
     written: u64,
+    records: Records,
 }
 
 impl Metered {
     pub(crate) fn new(socket: Socket) -> Self {
-        Metered { socket, written: 0 }
+        Metered { socket, written: 0, records: Records::default() }
+    }
+}
+
+/// Counts the records of TLS that come (RFC 8446 5.1).
+#[derive(Default)]
+struct Records {
+    /// Since somebody asked.
+    ended: usize,
+    in_a_row: usize,
+    /// How much of its head the record at hand has, and how much of it is to come; with half a head, the length's first byte.
+    head: u8,
+    left: usize,
+}
+
+impl Records {
+    fn count(&mut self, mut bytes: &[u8]) {
+        while let Some((&first, rest)) = bytes.split_first() {
+            if self.head < RECORD_HEAD_BYTES {
+                self.head += 1;
+                // The length is the last two bytes.
+                if self.head + 1 >= RECORD_HEAD_BYTES {
+                    self.left = self.left << 8 | usize::from(first);
+                }
+                bytes = rest;
+            } else {
+                let taken = self.left.min(bytes.len());
+                self.left -= taken;
+                bytes = bytes.get(taken..).unwrap_or_default();
+            }
+            if self.head == RECORD_HEAD_BYTES && self.left == 0 {
+                self.head = 0;
+                self.ended += 1;
+                self.in_a_row += 1;
+            }
+        }
     }
 }
 
@@ -52,6 +93,15 @@ impl Stream {
             Stream::Tls(tls) => &tls.get_ref().0.socket,
         };
         sys::has_hung_up(socket.as_fd())
+    }
+
+    /// How many records of TLS have come since this was asked last.
+    #[inline]
+    pub(crate) fn take_records(&mut self) -> usize {
+        match self {
+            Stream::Plain(_) => 0,
+            Stream::Tls(tls) => std::mem::take(&mut tls.get_mut().0.records.ended),
+        }
     }
 
     /// Has something been taken that is still on its way to the socket?
@@ -117,7 +167,10 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
-            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+            Stream::Tls(tls) => {
+                tls.get_mut().0.records.in_a_row = 0;
+                Pin::new(tls).poll_read(cx, buffer)
+            }
         }
     }
 }
@@ -166,13 +219,26 @@ impl AsyncRead for Metered {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_read(cx, buffer)
+        let Metered { socket, records, .. } = self.get_mut();
+        if records.in_a_row >= RECORDS_IN_A_ROW {
+            // TLS would go on for as long as the peer does. Others come first.
+            records.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let outcome = Pin::new(socket).poll_read(cx, buffer);
+        records.count(buffer.filled().get(before..).unwrap_or_default());
+        if outcome.is_pending() {
+            records.in_a_row = 0;
+        }
+        outcome
     }
 }
 
 impl AsyncWrite for Metered {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Metered { socket, written } = self.get_mut();
+        let Metered { socket, written, .. } = self.get_mut();
         Pin::new(socket).poll_write(cx, bytes).map_ok(|taken| count(written, taken))
     }
 
@@ -181,7 +247,7 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Metered { socket, written } = self.get_mut();
+        let Metered { socket, written, .. } = self.get_mut();
         Pin::new(socket).poll_write_vectored(cx, slices).map_ok(|taken| count(written, taken))
     }
 
@@ -201,4 +267,60 @@ impl AsyncWrite for Metered {
 fn count(written: &mut u64, taken: usize) -> usize {
     *written += taken as u64;
     taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sockets::tests::with_pair;
+    use std::future::poll_fn;
+    use std::io::Write;
+
+    fn records(lengths: &[u16]) -> Vec<u8> {
+        let record = |length: &u16| {
+            let [high, low] = length.to_be_bytes();
+            [&[23, 3, 3, high, low][..], &vec![0; *length as usize]].concat()
+        };
+        lengths.iter().flat_map(record).collect()
+    }
+
+    #[test]
+    fn records_are_counted_however_they_come() {
+        let bytes = records(&[0, 1, 300, 0, 16_640, 7]);
+        for size in [1, 2, 5, 6, 1_000, bytes.len()] {
+            let mut counted = Records::default();
+            bytes.chunks(size).for_each(|piece| counted.count(piece));
+            assert_eq!((counted.ended, counted.head, counted.left), (6, 0, 0), "in pieces of {size}");
+        }
+        let mut counted = Records::default();
+        counted.count(bytes.get(..bytes.len() - 1).unwrap());
+        assert_eq!((counted.ended, counted.left), (5, 1));
+    }
+
+    /// Peers that changed their keys all the time kept the thread for seconds: TLS read on and on and had no data to give.
+    #[test]
+    fn after_some_records_others_come_first() {
+        with_pair(async |socket, mut peer| {
+            let all = records(&[17; 3 * RECORDS_IN_A_ROW]);
+            peer.write_all(&all).unwrap();
+            let mut metered = Metered::new(socket);
+            let mut piece = [0; 2 * 22];
+            let (mut read, mut pauses) = (0, 0);
+            while read < all.len() {
+                let mut buffer = ReadBuf::new(&mut piece);
+                poll_fn(|cx| match Pin::new(&mut metered).poll_read(cx, &mut buffer) {
+                    Poll::Pending => {
+                        pauses += 1;
+                        Poll::Pending
+                    }
+                    outcome => outcome,
+                })
+                .await
+                .unwrap();
+                read += buffer.filled().len();
+            }
+            assert_eq!(metered.records.ended, 3 * RECORDS_IN_A_ROW);
+            assert!(pauses >= 2, "{pauses}");
+        });
+    }
 }

@@ -5,7 +5,7 @@ use crate::hub::Hub;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 use wsengine_proto::State;
 use wsengine_proto::close::code;
 
@@ -129,7 +129,7 @@ impl Conn {
     pub(super) fn linger(&mut self, hub: &mut Hub, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<()> {
         let mut buffer = std::mem::take(&mut hub.read_buffer);
         let mut into = ReadBuf::new(buffer.get_mut(..turn.left()).unwrap_or_default());
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut into);
+        let outcome = self.read_into(hub, cx, &mut into, turn);
         let filled = into.filled().len();
         hub.read_buffer = buffer;
         turn.work += filled;

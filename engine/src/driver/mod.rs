@@ -20,6 +20,7 @@ use crate::mailbox::Waiting;
 use crate::pace::{Pace, Sent};
 use crate::stream::Stream;
 use crate::timers::Tick;
+use std::io;
 use std::pin::Pin;
 use std::sync::MutexGuard;
 use std::task::{Context, Poll, Waker};
@@ -34,6 +35,8 @@ use wsengine_proto::{Connection, Kind, Limits, Payload, Protocol, Sink, State};
 const READS_PER_TURN: usize = 4;
 /// What a message costs besides its payload, in bytes that could be read and written meanwhile.
 const MESSAGE_COST: usize = 256;
+/// What a record of TLS costs besides its data, also one that has none.
+const RECORD_COST: usize = 512;
 /// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
 /// most so much that it cannot deliver.
 const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
@@ -231,7 +234,7 @@ impl Conn {
         let most = if is_full { READ_BYTES_WHEN_FULL } else { buffer.len() };
         let window = turn.share.min(most);
         let mut read = ReadBuf::new(buffer.get_mut(..window).unwrap_or_default());
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, &mut read);
+        let outcome = self.read_into(hub, cx, &mut read, turn);
         match &outcome {
             Poll::Pending => {}
             Poll::Ready(Ok(())) if !read.filled().is_empty() => self.receive(hub, read.filled_mut(), turn),
@@ -239,6 +242,22 @@ impl Conn {
         }
         hub.read_buffer = buffer;
         outcome.map(|_| ())
+    }
+
+    /// Reads from the socket, or from what TLS makes of it.
+    #[inline]
+    fn read_into(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+        turn: &mut Turn,
+    ) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_read(cx, into);
+        let work = RECORD_COST * self.stream.take_records();
+        turn.work += work;
+        hub.worked(work);
+        outcome
     }
 
     /// Hands bytes to the protocol, its messages to the inbox, its replies to the socket.
