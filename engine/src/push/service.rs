@@ -11,6 +11,7 @@ use crate::throttle::Throttle;
 use socket2::Socket as Unregistered;
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError, mpsc};
@@ -19,10 +20,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::spawn_local;
+use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Those who have yet to say the password have this part of the places for themselves: they keep nobody out who knows it.
+/// Those who have yet to say the password have this part of the places for themselves, and when these are taken the oldest of
+/// them has to go: they keep nobody out who knows it.
 const PART_OF_STRANGERS: usize = 9;
 /// What a stranger may say besides the password; clients of Redis ask for this and that at their start.
 const COMMANDS_OF_STRANGERS: u32 = 16;
@@ -48,9 +50,39 @@ const STRANGERS_BYTES: usize = 4 * 1024;
 /// What all clients share.
 struct Service {
     shared: Arc<Shared>,
+    /// For those who are known.
     places: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
+    strangers: RefCell<Strangers>,
     refusals: RefCell<Throttle>,
+}
+
+/// Those who have yet to say the password, the oldest first, each with the task that serves it.
+struct Strangers {
+    most: usize,
+    serial: u64,
+    tasks: VecDeque<(u64, AbortHandle)>,
+}
+
+impl Strangers {
+    /// The number of the next one.
+    fn announce(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn add(&mut self, number: u64, task: AbortHandle) {
+        if self.tasks.len() >= self.most
+            && let Some((_, oldest)) = self.tasks.pop_front()
+        {
+            oldest.abort();
+        }
+        self.tasks.push_back((number, task));
+    }
+
+    /// It is none any more.
+    fn remove(&mut self, number: u64) {
+        self.tasks.retain(|(known, _)| *known != number);
+    }
 }
 
 /// Starts the thread. It ends when `stopped` says so.
@@ -84,7 +116,7 @@ async fn serve(shared: Arc<Shared>, listeners: Vec<Listener>, mut stopped: watch
     let strangers = shared.max_pushers.div_ceil(PART_OF_STRANGERS);
     let service = Rc::new(Service {
         places: Arc::new(Semaphore::new(shared.max_pushers - strangers)),
-        strangers: Arc::new(Semaphore::new(strangers)),
+        strangers: RefCell::new(Strangers { most: strangers, serial: 0, tasks: VecDeque::new() }),
         shared,
         refusals: RefCell::default(),
     });
@@ -125,34 +157,50 @@ async fn accept(listener: Listener, service: Rc<Service>) {
 }
 
 fn welcome(socket: Kept<Unregistered>, service: &Rc<Service>) {
-    let is_known = service.shared.settings.push_password.is_none();
-    let places = if is_known { &service.places } else { &service.strangers };
-    let Ok(place) = places.clone().try_acquire_owned() else {
+    let standing = if service.shared.settings.push_password.is_some() {
+        Standing::Stranger { number: service.strangers.borrow_mut().announce(), said: 0 }
+    } else if let Ok(place) = service.places.clone().try_acquire_owned() {
+        Standing::Known { _place: place }
+    } else {
         // Its buffer is empty; who does not read it loses nothing by the reset that may follow.
         let _ = socket.send(b"-ERR too many clients push already\r\n");
         return;
     };
     let Ok(socket) = Socket::register(socket) else { return };
-    let service = service.clone();
-    spawn_local(async move {
-        let deadline = (!is_known).then(|| Instant::now() + PATIENCE);
-        let mut client =
-            Client { socket, service: &service, place, is_known, strange: 0, deadline, answers: Vec::new() };
-        if client.serve().await.is_ok() {
-            let _ = timeout(GOODBYE, client.leave()).await;
-        }
-    });
+    let stranger = if let Standing::Stranger { number, .. } = standing { Some(number) } else { None };
+    let task = {
+        let service = service.clone();
+        spawn_local(async move {
+            let deadline = stranger.map(|_| Instant::now() + PATIENCE);
+            let mut client = Client { socket, service: &service, standing, deadline, answers: Vec::new() };
+            if client.serve().await.is_ok() {
+                let _ = timeout(GOODBYE, client.leave()).await;
+            }
+            if let Some(number) = stranger {
+                service.strangers.borrow_mut().remove(number);
+            }
+        })
+    };
+    if let Some(number) = stranger {
+        service.strangers.borrow_mut().add(number, task.abort_handle());
+    }
+}
+
+enum Standing {
+    /// It has yet to say the password.
+    Stranger {
+        number: u64,
+        /// So many commands until now.
+        said: u32,
+    },
+    /// It has said it, or there is none.
+    Known { _place: OwnedSemaphorePermit },
 }
 
 struct Client<'a> {
     socket: Socket,
     service: &'a Service,
-    /// Among those who are known, or among the strangers.
-    place: OwnedSemaphorePermit,
-    /// It has said the password, or there is none.
-    is_known: bool,
-    /// What it has said before the password.
-    strange: u32,
+    standing: Standing,
     /// When the command that has begun must be there, or the password.
     deadline: Option<Instant>,
     answers: Vec<u8>,
@@ -200,7 +248,7 @@ impl Client<'_> {
                 }
             }
             bytes.drain(..taken);
-            if self.is_known {
+            if self.is_known() {
                 let begun = self.deadline.filter(|_| taken == 0);
                 self.deadline =
                     (!bytes.is_empty()).then(|| begun.unwrap_or_else(|| Instant::now() + PATIENCE));
@@ -220,9 +268,13 @@ impl Client<'_> {
         Ok(())
     }
 
+    fn is_known(&self) -> bool {
+        matches!(self.standing, Standing::Known { .. })
+    }
+
     /// The longest command.
     fn most(&self) -> usize {
-        match self.is_known {
+        match self.is_known() {
             true => self.service.shared.settings.send_queue_bytes.saturating_add(ENVELOPE_BYTES),
             false => STRANGERS_BYTES,
         }
@@ -256,10 +308,13 @@ impl Client<'_> {
     }
 
     fn carry_out(&mut self, words: &[Cow<'_, [u8]>]) -> Next {
-        self.strange += u32::from(!self.is_known);
-        if self.strange > COMMANDS_OF_STRANGERS {
-            return Next::End;
+        if let Standing::Stranger { said, .. } = &mut self.standing {
+            *said += 1;
+            if *said > COMMANDS_OF_STRANGERS {
+                return Next::End;
+            }
         }
+        let is_known = self.is_known();
         let Some((name, words)) = words.split_first() else { return Next::Command };
         let out = &mut self.answers;
         match (name.to_ascii_uppercase().as_slice(), words) {
@@ -269,7 +324,7 @@ impl Client<'_> {
             }
             (b"AUTH", [password]) => return self.know(b"default", password),
             (b"AUTH", [user, password]) => return self.know(user, password),
-            _ if !self.is_known => resp::error(out, "NOAUTH say AUTH and the password first"),
+            _ if !is_known => resp::error(out, "NOAUTH say AUTH and the password first"),
             (b"PING", []) => resp::simple(out, "PONG"),
             (b"PING", [word]) => resp::bulk(out, word),
             (b"PUBLISH", [channel, payload]) => match publish(&self.service.shared, channel, payload) {
@@ -301,14 +356,13 @@ impl Client<'_> {
             return Next::Command;
         };
         if user == b"default" && is_same(password, expected.0.as_bytes()) {
-            if !self.is_known {
+            if let Standing::Stranger { number, .. } = self.standing {
                 let Ok(place) = self.service.places.clone().try_acquire_owned() else {
                     resp::error(&mut self.answers, "ERR too many clients push already");
                     return Next::End;
                 };
-                self.place = place;
-                self.is_known = true;
-                self.strange = 0;
+                self.service.strangers.borrow_mut().remove(number);
+                self.standing = Standing::Known { _place: place };
             }
             resp::simple(&mut self.answers, "OK");
             return Next::Command;
