@@ -35,6 +35,8 @@ use wsengine_proto::{Connection, Kind, Limits, Payload, Protocol, Sink, State};
 const READS_PER_TURN: usize = 4;
 /// What a message costs besides its payload, in bytes that could be read and written meanwhile.
 const MESSAGE_COST: usize = 256;
+/// An entry in the timers stays there when its connection has ended: for no longer than this.
+const LONGEST_ENTRY: Duration = Duration::from_secs(60);
 /// What a record of TLS costs besides its data, also one that has none.
 const RECORD_COST: usize = 512;
 /// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
@@ -389,7 +391,8 @@ impl Conn {
                 // A pong makes the next ping due before the end of the wait for it, and nobody enters that: so look
                 // at least as often as pings are due.
                 let interval = settings.limits.ping_interval;
-                let look = if interval.is_zero() { Duration::MAX } else { hub.now + interval };
+                let look =
+                    hub.now + if interval.is_zero() { LONGEST_ENTRY } else { interval.min(LONGEST_ENTRY) };
                 let protocol = self.protocol.deadline(&settings.limits).map(|deadline| deadline.min(look));
                 [stall, protocol].into_iter().flatten().min()
             }
