@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -316,7 +316,7 @@ impl Seats {
         if self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below_max).is_err() {
             return Err("The server is full; try again later.");
         }
-        let Some(ip) = ip.filter(|_| self.max_per_ip > 0) else { return Ok(()) };
+        let Some(ip) = self.counted(ip) else { return Ok(()) };
         let mut by_ip = self.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_ip.entry(ip).or_insert(0);
         if *count >= self.max_per_ip {
@@ -327,9 +327,18 @@ impl Seats {
         Ok(())
     }
 
+    /// What a peer is counted as, if they are: of IPv6 the network, of whose addresses any peer has as many as it likes.
+    fn counted(&self, ip: Option<IpAddr>) -> Option<IpAddr> {
+        const NETWORK: u128 = u128::MAX << 64;
+        ip.filter(|_| self.max_per_ip > 0).map(|ip| match ip {
+            IpAddr::V4(_) => ip,
+            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & NETWORK)),
+        })
+    }
+
     fn leave(&self, ip: Option<IpAddr>) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
-        let Some(ip) = ip.filter(|_| self.max_per_ip > 0) else { return };
+        let Some(ip) = self.counted(ip) else { return };
         let mut by_ip = self.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut entry) = by_ip.entry(ip) {
             *entry.get_mut() -= 1;
@@ -386,6 +395,17 @@ mod tests {
             seats.leave(ip);
         }
         assert!(seats.by_ip.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn addresses_of_one_network_of_ipv6_are_one() {
+        let ip = |text: &str| Some(text.parse().unwrap());
+        let seats = seats("9", "2");
+        assert!(seats.take(ip("2001:db8::1")).is_ok() && seats.take(ip("2001:db8::ffff:2")).is_ok());
+        assert!(seats.take(ip("2001:db8::3")).is_err());
+        assert!(seats.take(ip("2001:db8:0:1::3")).is_ok(), "another network");
+        seats.leave(ip("2001:db8::1"));
+        assert!(seats.take(ip("2001:db8::4")).is_ok());
     }
 
     #[test]

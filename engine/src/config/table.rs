@@ -89,7 +89,8 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         value: Value::Number,
         allowed: "a whole number from 0 to 4,000,000; 0 means no limit",
         default: "0",
-        doc: "Open connections from one address; beyond it a handshake gets HTTP 503.",
+        doc: "Open connections from one address, or of IPv6 from one network of 64 bits, which is what one customer has; \
+              beyond it a handshake gets HTTP 503.",
         apply: |s, v| Some(s.max_connections_per_ip = number(v, 0, 4_000_000)?),
     },
     OptionInfo {
