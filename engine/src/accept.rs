@@ -19,12 +19,6 @@ use std::time::{Duration, Instant};
 
 /// Sockets in a row before others have their turn.
 const ACCEPTED_PER_TURN: u32 = 4;
-/// While others are there, who wait for it, this thread rests after so many sockets for each of the threads, for so long:
-/// what the system does for a socket, and later once it is closed, takes time from all. These are some 5,000 a second. With
-/// more than so many in the system's queue it does not rest: newcomers would wait for long, and be lost once that is full.
-const ACCEPTED_PER_REST: u32 = 8;
-const REST: Duration = Duration::from_millis(1);
-const FEW_WAIT: u32 = 256;
 /// With too many sockets that are no connections yet, or a host that does not poll, the next look comes after so
 /// long.
 const BREATH: Duration = Duration::from_millis(5);
@@ -47,7 +41,6 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
         Ok(listener) => listener,
         Err(error) => return report(&error, &mut None),
     };
-    let until_rest = ACCEPTED_PER_REST * shared.links.len() as u32;
     let (mut turn, mut accepted) = (0, 0);
     let mut reported = None;
     loop {
@@ -57,18 +50,10 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
             continue;
         }
         // A storm of connections must not keep the thread from all else, nor from those that it has accepted.
-        if accepted >= until_rest {
-            accepted = 0;
-            let few_wait =
-                || sys::waiting_to_be_accepted(&listener.listener.socket).is_some_and(|n| n <= FEW_WAIT);
-            if hub::with(|hub| hub.others_are_there()) == Some(true) && few_wait() {
-                tokio::time::sleep(REST).await;
-            }
-        }
-        if accepted.is_multiple_of(ACCEPTED_PER_TURN) {
+        if accepted == 0 {
             hub::turn(hub::Load::Heavy).await;
         }
-        accepted += 1;
+        accepted = (accepted + 1) % ACCEPTED_PER_TURN;
         match listener.accept() {
             None => {}
             Some(Ok((socket, peer))) => {

@@ -4,7 +4,6 @@ mod common;
 
 use common::*;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -81,31 +80,4 @@ fn a_host_that_publishes_without_a_pause_keeps_no_peer_waiting() {
     over.store(true, Ordering::Relaxed);
     assert!(host.join().unwrap(), "the pong came while the host published");
     drop(members);
-}
-
-/// A storm of connections took all the time there was: what the system does for each, besides what we do, made answers
-/// to others late by milliseconds.
-#[test]
-fn a_storm_of_connections_rests_while_others_are_there() {
-    // Fewer than those with whom it rests no more.
-    const STORM: usize = 240;
-    // 8 in a millisecond at the most, and a little that comes before the first rest.
-    const LEAST: Duration = Duration::from_millis(STORM as u64 / 8 - 10);
-    let host = Host::echo(&[("io_threads", "1"), ("handshake_timeout_ms", "60000")]);
-    let mut other = Raw::open(&host.server);
-    // A few words, for so long that it is known to say little.
-    for _ in 0..6 {
-        other.send(&frame(0x81, b"?"));
-        assert_eq!(other.read_frame(), (0x81, b"?".to_vec()));
-        std::thread::sleep(Duration::from_millis(60));
-    }
-    let begin = Instant::now();
-    let storm: Vec<_> =
-        (0..STORM).map(|_| TcpStream::connect(&host.server.addresses()[0]).unwrap()).collect();
-    let last = Raw::open(&host.server);
-    let took = begin.elapsed();
-    assert!(took >= LEAST, "{took:?}");
-    other.send(&frame(0x81, b"!"));
-    assert_eq!(other.read_frame(), (0x81, b"!".to_vec()));
-    drop((storm, last));
 }

@@ -131,25 +131,6 @@ pub(crate) fn move_above_select<T: Into<OwnedFd> + From<OwnedFd>>(socket: T) -> 
     }
 }
 
-/// How many connections wait to be accepted (tcp(7), TCP_INFO); None where the system does not say, as of a unix socket.
-pub(crate) fn waiting_to_be_accepted(listener: &Socket) -> Option<u32> {
-    // SAFETY: numbers only, for which all bits may be zero.
-    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
-    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: the system writes no more than `len` bytes, which are those of `info`.
-    let result = unsafe {
-        libc::getsockopt(
-            listener.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            ptr::from_mut(&mut info).cast(),
-            &mut len,
-        )
-    };
-    // Of a listener this is not what its name says.
-    (result == 0).then_some(info.tcpi_unacked)
-}
-
 /// Accepts a connection, with a socket that never blocks and that no program has which this process starts: both at once,
 /// by accept4(2).
 pub(crate) fn accept(listener: &Socket) -> io::Result<(Socket, SockAddr)> {
@@ -332,20 +313,6 @@ mod tests {
         assert!(socket.nonblocking().unwrap());
         // SAFETY: a question about a descriptor of ours.
         assert_eq!(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFD) }, libc::FD_CLOEXEC);
-    }
-
-    #[test]
-    fn a_listener_says_how_many_wait() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let listener = Socket::from(listener);
-        assert_eq!(waiting_to_be_accepted(&listener), Some(0));
-        let _peers = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
-        assert_eq!(waiting_to_be_accepted(&listener), Some(3));
-        accept(&listener).unwrap();
-        assert_eq!(waiting_to_be_accepted(&listener), Some(2));
-        let unix = Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
-        assert_eq!(waiting_to_be_accepted(&unix), None);
     }
 
     #[test]
