@@ -4,7 +4,8 @@
 //! take four hundred bytes more: three hundred, and the allocator's waste for their alignment.
 //!
 //! The set tells of each change once (edge-triggered), so what a socket was ready for is kept until a call finds that it
-//! is no more. One task at a time uses a socket.
+//! is no more. Until then it is not even in the set: many a peer has said all when its socket is accepted, and is answered
+//! and gone without. One task at a time uses a socket.
 
 use crate::accept::accept_one;
 use crate::listen::Listener;
@@ -16,7 +17,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -49,8 +50,11 @@ struct Sockets {
     woken: Vec<Waker>,
 }
 
-#[derive(Default)]
 struct State {
+    descriptor: RawFd,
+    interest: Interest,
+    /// It is in the set.
+    is_watched: bool,
     ready: u8,
     awaited: u8,
     waker: Option<Waker>,
@@ -156,24 +160,25 @@ fn changes(event: &mio::event::Event) -> u8 {
 struct Place(u32);
 
 impl Place {
+    /// It is taken for ready until it says that it is not.
     fn take(descriptor: &impl AsRawFd, interest: Interest) -> io::Result<Place> {
+        let state = State {
+            descriptor: descriptor.as_raw_fd(),
+            interest,
+            is_watched: false,
+            ready: READABLE | WRITABLE,
+            awaited: 0,
+            waker: None,
+        };
         let taken = with(|sockets| {
             let number = sockets.free.pop().unwrap_or(sockets.states.len() as u32);
-            let registry = sockets.epoll.get_ref().registry();
-            let token = Token(number as usize);
-            if let Err(error) = registry.register(&mut SourceFd(&descriptor.as_raw_fd()), token, interest) {
-                if token.0 < sockets.states.len() {
-                    sockets.free.push(number);
-                }
-                return Err(error);
-            }
             match sockets.states.get_mut(number as usize) {
-                Some(state) => *state = State::default(),
-                None => sockets.states.push(State::default()),
+                Some(free) => *free = state,
+                None => sockets.states.push(state),
             }
-            Ok(Place(number))
+            Place(number)
         });
-        taken.unwrap_or_else(|| Err(ErrorKind::NotConnected.into()))
+        taken.ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
     /// Tries `f` when the descriptor is ready for it, or has the task of `cx` woken when it is.
@@ -188,7 +193,7 @@ impl Place {
         ready!(pin!(coop::consume_budget()).poll(cx));
         while self.is_ready(cx, what) {
             match f() {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_not(what),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_not(what)?,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => return Poll::Ready(result),
             }
@@ -215,11 +220,34 @@ impl Place {
         is_ready == Some(true)
     }
 
+    /// It is not ready: now the set has to tell when it is. An error: it cannot be watched.
     #[inline]
-    fn is_not(&self, what: u8) {
+    fn is_not(&self, what: u8) -> io::Result<()> {
+        let watched = with(|sockets| {
+            let Some(state) = sockets.states.get_mut(self.0 as usize) else { return Ok(()) };
+            state.ready &= !what;
+            if !state.is_watched {
+                let registry = sockets.epoll.get_ref().registry();
+                registry.register(
+                    &mut SourceFd(&state.descriptor),
+                    Token(self.0 as usize),
+                    state.interest,
+                )?;
+                state.is_watched = true;
+            }
+            Ok(())
+        });
+        watched.unwrap_or(Ok(()))
+    }
+
+    /// All that was there has been read. If more comes the set will tell, if it watches.
+    #[inline]
+    fn has_no_more(&self) {
         with(|sockets| {
-            if let Some(state) = sockets.states.get_mut(self.0 as usize) {
-                state.ready &= !what;
+            if let Some(state) = sockets.states.get_mut(self.0 as usize)
+                && state.is_watched
+            {
+                state.ready &= !READABLE;
             }
         });
     }
@@ -256,10 +284,7 @@ impl Listening {
     /// Accepts one that waits. It has no place before it is known which descriptor and which thread it will have.
     pub(crate) fn accept(&self) -> Option<io::Result<(Kept<Unregistered>, SockAddr)>> {
         match accept_one(&self.listener.socket) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.place.is_not(READABLE);
-                None
-            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.place.is_not(READABLE).err().map(Err),
             accepted => Some(accepted),
         }
     }
@@ -314,9 +339,8 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let room = buffer.remaining();
         self.place.poll_io(cx, TO_READ, || sys::receive(&self.socket, buffer)).map_ok(|read| {
-            // There is no more, or else the set will tell.
             if read < room {
-                self.place.is_not(READABLE);
+                self.place.has_no_more();
             }
         })
     }
