@@ -148,7 +148,7 @@ async fn answer(
         let mut response = plain::answer(request, &shared).await;
         if shared.has_all_sockets() {
             // Somebody else may want its place, and would never get that of a peer who asks again and again.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().entry(header::CONNECTION).or_insert(HeaderValue::from_static("close"));
         }
         return Ok(response);
     }

@@ -330,8 +330,11 @@ impl Seats {
     /// What a peer is counted as, if they are: of IPv6 the network, of whose addresses any peer has as many as it likes.
     fn counted(&self, ip: Option<IpAddr>) -> Option<IpAddr> {
         const NETWORK: u128 = u128::MAX << 64;
+        // Addresses of IPv4 behind a translator (RFC 6052): 64:ff9b::/96.
+        const TRANSLATED: u128 = 0x64_ff9b << 64;
         ip.filter(|_| self.max_per_ip > 0).map(|ip| match ip {
             IpAddr::V4(_) => ip,
+            IpAddr::V6(v6) if v6.to_bits() >> 32 == TRANSLATED => ip,
             IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & NETWORK)),
         })
     }
@@ -406,6 +409,10 @@ mod tests {
         assert!(seats.take(ip("2001:db8:0:1::3")).is_ok(), "another network");
         seats.leave(ip("2001:db8::1"));
         assert!(seats.take(ip("2001:db8::4")).is_ok());
+        assert!(
+            (1..4).all(|n| seats.take(ip(&format!("64:ff9b::192.0.2.{n}"))).is_ok()),
+            "these are of IPv4"
+        );
     }
 
     #[test]

@@ -13,8 +13,8 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// Who has sent less than this in a window sends little: some 300 small messages a second. Those between are neither waited
 /// for nor kept waiting.
 const LITTLE: usize = 9 * 1024;
-/// Who sends bursts has turns with little between them, and at the end of each: so many may come. But after so long without
-/// a word none is remembered.
+/// Who sends bursts has turns with little between them, and at the end of each: so many may come. But the first
+/// word after so long a silence is the last for which they count.
 const LITTLE_AFTER_MUCH: u8 = 16;
 const FORGOTTEN: Duration = Duration::from_secs(1);
 /// Somebody who sends little is there for so long after they have said something.

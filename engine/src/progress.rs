@@ -94,7 +94,9 @@ impl Progress {
             return self.gone.get();
         }
         let timeout = shared.settings.handshake_timeout;
-        let full = shared.has_all_sockets();
+        // Who is served a file keeps others from theirs.
+        let full =
+            shared.has_all_sockets() || (self.answering.get() && shared.files.available_permits() == 0);
         self.since().elapsed() >= timeout
             || (full
                 && (self.moved.get().elapsed() >= PATIENCE_WHEN_FULL

@@ -225,7 +225,6 @@ impl Place {
     fn is_not(&self, what: u8) -> io::Result<()> {
         let watched = with(|sockets| {
             let Some(state) = sockets.states.get_mut(self.0 as usize) else { return Ok(()) };
-            state.ready &= !what;
             if !state.is_watched {
                 let registry = sockets.epoll.get_ref().registry();
                 registry.register(
@@ -235,6 +234,8 @@ impl Place {
                 )?;
                 state.is_watched = true;
             }
+            // Not before: who tries again when it could not be watched shall find it as it was.
+            state.ready &= !what;
             Ok(())
         });
         watched.unwrap_or(Ok(()))

@@ -21,11 +21,10 @@ use crate::pace::{Pace, Sent};
 use crate::stream::Stream;
 use crate::timers::Tick;
 use std::io;
-use std::pin::Pin;
 use std::sync::MutexGuard;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 use wsengine_proto::close::code;
 use wsengine_proto::copy::append;
 use wsengine_proto::hixie76::Hixie76;
@@ -37,7 +36,7 @@ const READS_PER_TURN: usize = 4;
 const MESSAGE_COST: usize = 256;
 /// An entry in the timers stays there when its connection has ended: for no longer than this.
 const LONGEST_ENTRY: Duration = Duration::from_secs(60);
-/// What a record of TLS costs besides its data, also one that has none.
+/// What a record of TLS costs that gives no data.
 const RECORD_COST: usize = 512;
 /// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
 /// most so much that it cannot deliver.
@@ -122,6 +121,8 @@ enum Phase {
 struct Turn {
     share: usize,
     work: usize,
+    /// There is more to read, perhaps, but nothing came of what was read.
+    has_stopped: bool,
 }
 
 impl Turn {
@@ -183,7 +184,7 @@ impl Conn {
             return Next::Wait;
         }
         let share = if in_line { hub.pace().turn } else { Pace::ALONE.turn };
-        let mut turn = Turn { share, work: 0 };
+        let mut turn = Turn { share, work: 0, has_stopped: false };
         if self.phase == Phase::Live && !self.leftover.is_empty() && !self.paused {
             let mut early = std::mem::take(&mut self.leftover);
             self.receive(hub, &mut early, &mut turn);
@@ -204,6 +205,9 @@ impl Conn {
                     return Next::Over;
                 }
             };
+            if turn.has_stopped {
+                break;
+            }
             if step.is_pending() {
                 // What was just read may have been answered, and the answer refused by the socket.
                 self.flush(hub, cx);
@@ -255,8 +259,9 @@ impl Conn {
         into: &mut ReadBuf<'_>,
         turn: &mut Turn,
     ) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, into);
-        let work = RECORD_COST * self.stream.take_records();
+        let (outcome, in_vain) = self.stream.poll_data(cx, into);
+        let work = RECORD_COST * in_vain;
+        turn.has_stopped = outcome.is_pending() && self.stream.has_stopped();
         turn.work += work;
         hub.worked(work);
         outcome
@@ -391,8 +396,7 @@ impl Conn {
                 // A pong makes the next ping due before the end of the wait for it, and nobody enters that: so look
                 // at least as often as pings are due.
                 let interval = settings.limits.ping_interval;
-                let look =
-                    hub.now + if interval.is_zero() { LONGEST_ENTRY } else { interval.min(LONGEST_ENTRY) };
+                let look = if interval.is_zero() { Duration::MAX } else { hub.now + interval };
                 let protocol = self.protocol.deadline(&settings.limits).map(|deadline| deadline.min(look));
                 [stall, protocol].into_iter().flatten().min()
             }
@@ -401,6 +405,7 @@ impl Conn {
             }
             Phase::Over => None,
         };
+        let deadline = deadline.map(|deadline| deadline.min(hub.now + LONGEST_ENTRY));
         hub.timers.schedule(self.id.slot(), deadline, &mut self.entry);
     }
 

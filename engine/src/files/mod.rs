@@ -70,7 +70,12 @@ async fn answer(mut head: request::Parts, root: &Path) -> io::Result<Response> {
         Ok(response.map(|body| Body::new(body.map_err(io::Error::other))))
     };
     let response = ask(range.as_ref()).await?;
-    if range.is_some_and(|range| !range.is_met_by(&response)) { ask(None).await } else { Ok(response) }
+    if range.is_none_or(|range| range.is_met_by(&response)) {
+        return Ok(response);
+    }
+    // With its file.
+    drop(response);
+    ask(None).await
 }
 
 /// A body, and its place with it.

@@ -24,7 +24,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Those who have yet to say the password have this part of the places for themselves, and when these are taken the oldest of
-/// them has to go: they keep nobody out who knows it.
+/// them has to go: those who say nothing keep nobody out who knows it.
 const PART_OF_STRANGERS: usize = 9;
 /// What a stranger may say besides the password; clients of Redis ask for this and that at their start.
 const COMMANDS_OF_STRANGERS: u32 = 16;
@@ -70,13 +70,18 @@ impl Strangers {
         self.serial
     }
 
-    fn add(&mut self, number: u64, task: AbortHandle) {
-        if self.tasks.len() >= self.most
-            && let Some((_, oldest)) = self.tasks.pop_front()
-        {
+    fn is_full(&self) -> bool {
+        self.tasks.len() >= self.most
+    }
+
+    /// True: another one had to go for it.
+    fn add(&mut self, number: u64, task: AbortHandle) -> bool {
+        let oldest = if self.is_full() { self.tasks.pop_front() } else { None };
+        if let Some((_, oldest)) = &oldest {
             oldest.abort();
         }
         self.tasks.push_back((number, task));
+        oldest.is_some()
     }
 
     /// It is none any more.
@@ -139,6 +144,10 @@ async fn accept(listener: Listener, service: Rc<Service>) {
         match listener.accept() {
             None => {}
             Some(Ok((socket, _))) => {
+                if service.strangers.borrow().is_full() {
+                    // What those before have said already may be the password.
+                    tokio::task::yield_now().await;
+                }
                 welcome(socket, &service);
             }
             Some(Err(error)) => {
@@ -181,8 +190,12 @@ fn welcome(socket: Kept<Unregistered>, service: &Rc<Service>) {
             }
         })
     };
-    if let Some(number) = stranger {
-        service.strangers.borrow_mut().add(number, task.abort_handle());
+    let Some(number) = stranger else { return };
+    if service.strangers.borrow_mut().add(number, task.abort_handle())
+        && let Some(left_out) = service.refusals.borrow_mut().line(service.shared.now())
+    {
+        let left_out = (left_out > 0).then_some(left_out);
+        tracing::warn!(left_out, "somebody who wants to push had to go before the password, for others wait");
     }
 }
 
