@@ -41,8 +41,9 @@ const HEAD_TOO_LARGE: Refusal = Refusal::new(
     "The request's head is too large or has too many headers.",
 );
 
-/// How long a peer may take to close after its last answer, and what it may still send.
+/// How long a peer may take to close after its last answer, and while others want its place; and what it may still send.
 const LINGER: Duration = Duration::from_secs(1);
+const LINGER_WHEN_FULL: Duration = Duration::from_millis(100);
 const LINGER_BYTES: usize = 1 << 20;
 
 /// A handshake that has succeeded.
@@ -60,7 +61,7 @@ pub(crate) async fn serve(socket: Socket, peer: Peer, speaks: Speaks, shared: Ar
     let (stream, caller) = match prefaced {
         Some(Ok(prefaced)) => prefaced,
         Some(Err(Failed::Refused(socket, refusal))) => {
-            return refuse(Stream::Plain(socket), &refusal, &peer).await;
+            return refuse(Stream::Plain(socket), &refusal, &peer, &shared).await;
         }
         Some(Err(Failed::Ended(error))) => return tracing::debug!(%peer, %error, "no request came"),
         None => return tracing::debug!(%peer, "no request came in time"),
@@ -120,7 +121,7 @@ async fn converse(
     let refusal = match outcome {
         None if progress.answering.get() => return None,
         _ if progress.answering.get() => {
-            let _ = tokio::time::timeout(LINGER, linger(&mut stream)).await;
+            let _ = tokio::time::timeout(patience(shared), linger(&mut stream)).await;
             return None;
         }
         None => TOO_SLOW,
@@ -131,7 +132,7 @@ async fn converse(
         },
         Some(_) => return None,
     };
-    refuse(stream, &refusal, &caller.peer).await;
+    refuse(stream, &refusal, &caller.peer, shared).await;
     None
 }
 
@@ -146,7 +147,7 @@ async fn answer(
     if !is_websocket(&request) {
         hub::with(|hub| hub.link().counters.http_requests.add(1));
         let mut response = plain::answer(request, &shared).await;
-        if shared.has_all_sockets() {
+        if shared.places_are_wanted() {
             // Somebody else may want its place, and would never get that of a peer who asks again and again.
             response.headers_mut().entry(header::CONNECTION).or_insert(HeaderValue::from_static("close"));
         }
@@ -192,9 +193,13 @@ async fn answer_hixie76(
 }
 
 /// Refuses where hyper has no request to answer.
-async fn refuse(mut stream: Stream, refusal: &Refusal, peer: &Peer) {
+async fn refuse(mut stream: Stream, refusal: &Refusal, peer: &Peer, shared: &Shared) {
     count_refusal(refusal, peer);
-    let _ = tokio::time::timeout(LINGER, write_refusal(&mut stream, refusal)).await;
+    let _ = tokio::time::timeout(patience(shared), write_refusal(&mut stream, refusal)).await;
+}
+
+fn patience(shared: &Shared) -> Duration {
+    if shared.places_are_wanted() { LINGER_WHEN_FULL } else { LINGER }
 }
 
 async fn write_refusal(stream: &mut Stream, refusal: &Refusal) -> io::Result<()> {

@@ -18,7 +18,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) handshakes: AtomicUsize,
     /// How many of them there may be.
     pub(crate) max_sockets: usize,
+    /// Until then their places are wanted, in milliseconds.
+    wanted: AtomicU64,
     /// Files that may be read at once, each for one of these sockets.
     pub(crate) files: Arc<Semaphore>,
     /// How many may push at once.
@@ -99,6 +101,7 @@ impl Shared {
             queued_bytes: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
             max_sockets: max_sockets(open_files),
+            wanted: AtomicU64::new(0),
             files: Arc::new(Semaphore::new(max_files(open_files))),
             max_pushers: max_pushers(&settings, open_files),
             held_events: AtomicUsize::new(0),
@@ -115,9 +118,19 @@ impl Shared {
         })
     }
 
-    /// Are there as many sockets that are no connections yet as there may be?
+    /// Are there as many sockets that are no connections yet as there may be? To be asked by who has another one.
     pub(crate) fn has_all_sockets(&self) -> bool {
-        self.handshakes.load(Ordering::Relaxed) >= self.max_sockets
+        let has_all = self.handshakes.load(Ordering::Relaxed) >= self.max_sockets;
+        if has_all {
+            self.wanted.store(self.now().as_millis() as u64 + PLACES_WANTED_MS, Ordering::Relaxed);
+        }
+        has_all
+    }
+
+    /// Does somebody wait for the place of such a socket, or did a moment ago? When the first has gone for them the rest of
+    /// those who are late shall go, too, and not each a second after the other.
+    pub(crate) fn places_are_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) > self.now().as_millis() as u64
     }
 
     /// How many handshakes of one thread may wait for the host: half of the sockets, so that files and refusals go on.
@@ -239,6 +252,8 @@ impl HostWake {
 
 /// Descriptors kept back from connections and from all that peers make us open: listeners, the host's own.
 const RESERVED_FILES: usize = 64;
+/// So long after there was no place for a socket.
+const PLACES_WANTED_MS: u64 = 100;
 /// Sockets that are no connections yet, of all threads, where there are descriptors enough.
 const MAX_SOCKETS: usize = 1_024;
 

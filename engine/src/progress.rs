@@ -96,7 +96,7 @@ impl Progress {
         let timeout = shared.settings.handshake_timeout;
         // Who is served a file keeps others from theirs.
         let full =
-            shared.has_all_sockets() || (self.answering.get() && shared.files.available_permits() == 0);
+            shared.places_are_wanted() || (self.answering.get() && shared.files.available_permits() == 0);
         self.since().elapsed() >= timeout
             || (full
                 && (self.moved.get().elapsed() >= PATIENCE_WHEN_FULL
