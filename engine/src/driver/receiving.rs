@@ -1,0 +1,177 @@
+//! What a connection receives: bytes from its socket, or from what TLS makes of it, through the protocol to the inbox.
+
+use super::{Conn, Phase, Turn};
+use crate::encoding::Encoding;
+use crate::event::ConnId;
+use crate::hub::{self, Hub};
+use crate::inbox::{Batch, Inbox};
+use crate::pace::Pace;
+use std::io;
+use std::sync::MutexGuard;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::ReadBuf;
+use wsengine_proto::copy::append;
+use wsengine_proto::{Kind, Payload, Sink};
+
+/// What a message costs besides its payload, in bytes that could be read and written meanwhile.
+const MESSAGE_COST: usize = 256;
+/// What a record of TLS costs that gives no data.
+const RECORD_COST: usize = 512;
+/// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
+/// most so much that it cannot deliver.
+const READ_BYTES_WHEN_FULL: usize = 4 * 1024;
+/// How much more work compressed messages are than others; so are the answers to them.
+const WEIGHT_OF_DEFLATE: usize = 8;
+
+impl Conn {
+    /// One read into the buffer that all connections of the thread share.
+    pub(super) fn read(&mut self, hub: &mut Hub, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<()> {
+        let mut buffer = std::mem::take(&mut hub.read_buffer);
+        let is_full = hub.is_paused() && !hub.link().inbox.takes_from(hub.pace_of(self.id.slot()));
+        let most = if is_full { READ_BYTES_WHEN_FULL } else { buffer.len() };
+        let window = turn.share.min(most);
+        let mut read = ReadBuf::new(buffer.get_mut(..window).unwrap_or_default());
+        let outcome = self.read_into(hub, cx, &mut read, turn);
+        match &outcome {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => self.receive(hub, read.filled_mut(), turn),
+            Poll::Ready(_) => self.protocol.end_of_stream(),
+        }
+        hub.read_buffer = buffer;
+        outcome.map(|_| ())
+    }
+
+    /// Reads from the socket, or from what TLS makes of it.
+    #[inline]
+    pub(super) fn read_into(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+        turn: &mut Turn,
+    ) -> Poll<io::Result<()>> {
+        let (outcome, in_vain) = self.stream.poll_data(cx, into);
+        let work = RECORD_COST * in_vain;
+        turn.has_stopped = outcome.is_pending() && self.stream.has_stopped();
+        turn.work += work;
+        hub.worked(work);
+        outcome
+    }
+
+    /// Hands bytes to the protocol, its messages to the inbox, its replies to the socket.
+    pub(super) fn receive(&mut self, hub: &mut Hub, bytes: &mut [u8], turn: &mut Turn) {
+        #[cfg(test)]
+        super::tests::panic_if_asked(bytes);
+        let mut replies = std::mem::take(&mut hub.replies);
+        let mut scratch = std::mem::take(&mut hub.scratch);
+        let weight = self.weight();
+        let shared = &hub.shared;
+        let link = hub.link();
+        let mut delivery = Delivery {
+            inbox: &link.inbox,
+            batch: None,
+            conn: self.id,
+            now: hub.now,
+            messages: 0,
+            bytes: 0,
+            pace: hub.pace_of(self.id.slot()),
+            // Twice what is read: so much are small messages, and those of one read are better not parted.
+            most: 2 * turn.left() / weight,
+        };
+        let limits = &shared.settings.limits;
+        let progress =
+            self.protocol.receive(hub.now, limits, bytes, &mut replies, &mut scratch, &mut delivery);
+        let Delivery { messages, bytes: payload, .. } = delivery;
+        let has_turn = delivery.has_turn();
+        let work = weight * delivery.cost().max(progress.consumed);
+        drop(delivery);
+        if messages > 0 {
+            (self.has_spoken, self.speaks) = (true, true);
+            link.counters.messages_in.add(messages as u64);
+            link.counters.bytes_in.add(payload as u64);
+            match hub.is_in_line(self.id.slot()) {
+                true => hub.announce(),
+                false => hub.announce_promptly(),
+            }
+        }
+        turn.work += work;
+        hub.worked(work);
+        if progress.blocked {
+            self.leftover.clear();
+            append(&mut self.leftover, bytes.get(progress.consumed..).unwrap_or_default());
+            // At the end of its turn it goes on by itself.
+            if has_turn {
+                self.paused = true;
+                hub.pause(self.id.slot());
+                // The host may be asleep with a full inbox that it was never told of.
+                hub.announce();
+            }
+        }
+        if self.has_spoken && !replies.is_empty() && self.is_breach() {
+            self.hold(hub, &replies);
+            replies.clear();
+        } else {
+            self.send_control(hub, &mut replies);
+        }
+        hub.replies = replies;
+        hub.scratch = scratch;
+    }
+
+    /// What its turns are.
+    pub(super) fn load(&self) -> hub::Load {
+        match self.encoding {
+            Encoding::Deflate(_) if self.phase == Phase::Live => hub::Load::Heavy,
+            _ => hub::Load::Light,
+        }
+    }
+
+    /// How much work its messages are.
+    pub(super) fn weight(&self) -> usize {
+        if matches!(self.encoding, Encoding::Deflate(_)) { WEIGHT_OF_DEFLATE } else { 1 }
+    }
+}
+
+/// Brings the messages of one read to the inbox under one lock.
+struct Delivery<'a> {
+    inbox: &'a Inbox,
+    batch: Option<MutexGuard<'a, Batch>>,
+    conn: ConnId,
+    now: Duration,
+    messages: usize,
+    bytes: usize,
+    /// If it stands in line.
+    pace: Option<&'static Pace>,
+    /// Other connections have their turn when messages have cost so much.
+    most: usize,
+}
+
+impl Delivery<'_> {
+    #[inline]
+    fn cost(&self) -> usize {
+        self.bytes + self.messages * MESSAGE_COST
+    }
+
+    /// May it go on for now? A kilobyte on the wire may be a hundred messages, or become a megabyte.
+    #[inline]
+    fn has_turn(&self) -> bool {
+        self.cost() < self.most
+    }
+}
+
+impl Sink for Delivery<'_> {
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        let has_turn = self.has_turn();
+        let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
+        has_turn && self.inbox.has_room(batch, self.pace)
+    }
+
+    #[inline]
+    fn message(&mut self, kind: Kind, payload: Payload<'_>) {
+        self.messages += 1;
+        self.bytes += payload.as_bytes().len();
+        let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
+        batch.message(self.conn, self.now, kind, payload);
+    }
+}
