@@ -318,6 +318,7 @@ fn eleven_hundred_that_ask_again_and_again_keep_no_good_client_out() {
                     let _ = socket.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
                     asked.fetch_add(1, Ordering::Relaxed);
                 }
+                // More often than once in the second that each has.
                 std::thread::sleep(Duration::from_millis(300));
             }
         })

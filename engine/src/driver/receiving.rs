@@ -127,7 +127,7 @@ impl Conn {
     }
 
     /// How much work its messages are.
-    pub(super) fn weight(&self) -> usize {
+    fn weight(&self) -> usize {
         if matches!(self.encoding, Encoding::Deflate(_)) { WEIGHT_OF_DEFLATE } else { 1 }
     }
 }
