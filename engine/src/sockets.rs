@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll as Epoll, Token};
 use socket2::{Domain, SockAddr, Socket as Unregistered};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::{Pin, pin};
@@ -295,6 +295,8 @@ impl Listening {
 pub(crate) struct Socket {
     place: Place,
     socket: Kept<Unregistered>,
+    /// What is written may wait for the end.
+    holds_for_end: bool,
 }
 
 impl Socket {
@@ -305,7 +307,7 @@ impl Socket {
             socket.set_tcp_nodelay(true)?;
         }
         let place = Place::take(&*socket, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Socket { place, socket })
+        Ok(Socket { place, socket, holds_for_end: false })
     }
 
     /// The first byte that is there, which stays there; None at the end.
@@ -313,15 +315,27 @@ impl Socket {
         poll_fn(|cx| self.place.poll_io(cx, TO_READ, || sys::peek_first(&self.socket))).await
     }
 
+    /// From now on what is written may wait for the end, which follows at once, so that one packet has both. With two, where
+    /// the peer does not acknowledge the first at once, the system sends one of them again, about 10 ms later: those of all
+    /// connections that have ended in a tick of its clock in one go, before it lets the thread go on.
+    pub(crate) fn hold_for_end(&mut self) {
+        self.holds_for_end = true;
+    }
+
     /// Writes what the socket takes at once.
     #[inline]
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self.socket).write(bytes)
+        self.socket.send_with_flags(bytes, self.flags())
     }
 
     #[inline]
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self.socket).write_vectored(slices)
+        self.socket.send_vectored_with_flags(slices, self.flags())
+    }
+
+    #[inline]
+    fn flags(&self) -> i32 {
+        libc::MSG_NOSIGNAL | if self.holds_for_end { libc::MSG_MORE } else { 0 }
     }
 }
 
@@ -436,6 +450,22 @@ pub(crate) mod tests {
     #[test]
     fn a_socket_sends_at_once() {
         with_pair(async |socket, _peer| assert!(socket.socket.tcp_nodelay().unwrap()));
+    }
+
+    #[test]
+    fn the_last_words_go_out_with_the_end() {
+        with_pair(async |mut socket, mut peer| {
+            peer.set_nonblocking(true).unwrap();
+            socket.hold_for_end();
+            socket.write_all(b"good").await.unwrap();
+            assert_eq!(socket.try_write_vectored(&[IoSlice::new(b"bye")]).unwrap(), 3);
+            assert_eq!(peer.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            socket.shutdown().await.unwrap();
+            peer.set_nonblocking(false).unwrap();
+            let mut words = String::new();
+            peer.read_to_string(&mut words).unwrap();
+            assert_eq!(words, "goodbye");
+        });
     }
 
     #[test]

@@ -91,6 +91,14 @@ impl Stream {
         }
     }
 
+    /// What is written from now on may wait for the end, which follows at once.
+    pub(crate) fn hold_for_end(&mut self) {
+        match self {
+            Stream::Plain(socket) => socket.hold_for_end(),
+            Stream::Tls(tls) => tls.get_mut().0.socket.hold_for_end(),
+        }
+    }
+
     /// Has the peer closed its side, or is the connection broken? Nothing is read for it.
     pub(crate) fn has_hung_up(&self) -> bool {
         let socket = match self {

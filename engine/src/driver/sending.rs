@@ -272,6 +272,9 @@ impl Conn {
         if frames.is_empty() {
             return;
         }
+        if matches!(self.protocol.state(), State::Closed(_)) {
+            self.stream.hold_for_end();
+        }
         let written = match !self.has_unsent() {
             true => self.stream.try_write(&self.waker, frames),
             false => Ok(0),
