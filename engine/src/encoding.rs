@@ -48,6 +48,18 @@ impl Encoding {
         }
     }
 
+    /// May a message for this connection alone refer to earlier ones?
+    pub(crate) fn has_context(&self) -> bool {
+        matches!(self, Encoding::Deflate(outbound) if outbound.context.is_some())
+    }
+
+    /// Compresses a part of a message for this connection alone, appends what comes out, and says whether that is the whole
+    /// message. None: it failed, and the message has to go as it is.
+    pub(crate) fn compress_part(&mut self, part: Part<'_>, out: &mut Vec<u8>) -> Option<bool> {
+        let Encoding::Deflate(outbound) = self else { return None };
+        outbound.context.as_mut()?.compress_part(outbound.window_bits, part, out)
+    }
+
     /// Messages that were compressed are not sent: later ones must not refer to them.
     pub(crate) fn forget_context(&mut self) {
         if let Encoding::Deflate(outbound) = self
@@ -65,6 +77,13 @@ pub(crate) struct Outbound {
     context: Option<Context>,
 }
 
+/// A part of a message.
+pub(crate) struct Part<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) is_first: bool,
+    pub(crate) is_last: bool,
+}
+
 /// The compressor comes with the first message for this connection alone.
 #[derive(Default)]
 struct Context {
@@ -77,13 +96,31 @@ impl Context {
     /// Compresses a message even if it grows by it: without it the context would be lost. A window of 8 bits is kept to
     /// with one of 9, for compressors of the zlib family refer no further back than their window less 262 bytes.
     fn compress(&mut self, window_bits: u8, message: &Message<'_>, scratch: &mut Vec<u8>) -> Option<Bytes> {
+        let frame = Message { always: true, ..*message }.compress(self.deflater(window_bits), scratch);
+        self.stale = frame.is_none();
+        frame
+    }
+
+    fn compress_part(&mut self, window_bits: u8, part: Part<'_>, out: &mut Vec<u8>) -> Option<bool> {
+        let deflater = match part.is_first {
+            true => self.deflater(window_bits),
+            false => self.deflater.as_mut()?,
+        };
+        let sound = match part.is_last {
+            true => deflater.end(part.bytes, out),
+            false => deflater.begin(part.bytes, out),
+        };
+        self.stale |= !sound;
+        sound.then_some(part.is_last)
+    }
+
+    /// The compressor at the beginning of a message.
+    fn deflater(&mut self, window_bits: u8) -> &mut Deflater {
         let deflater = self.deflater.get_or_insert_with(|| Deflater::new(window_bits));
         if std::mem::take(&mut self.stale) {
             deflater.reset();
         }
-        let frame = Message { always: true, ..*message }.compress(deflater, scratch);
-        self.stale = frame.is_none();
-        frame
+        deflater
     }
 }
 
@@ -104,13 +141,17 @@ impl Message<'_> {
         if !sound || (scratch.len() >= self.payload.len() && !self.always) {
             return None;
         }
-        let mut frame = Vec::with_capacity(scratch.len() + MAX_HEADER_BYTES);
-        frame::put(&mut frame, self.opcode, scratch);
-        if let Some(first) = frame.first_mut() {
-            *first |= COMPRESSED;
-        }
-        Some(frame.into())
+        Some(compressed_frame(self.opcode, scratch))
     }
+}
+
+pub(crate) fn compressed_frame(opcode: Opcode, compressed: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(compressed.len() + MAX_HEADER_BYTES);
+    frame::put(&mut frame, opcode, compressed);
+    if let Some(first) = frame.first_mut() {
+        *first |= COMPRESSED;
+    }
+    frame.into()
 }
 
 /// What the connections of a thread share to compress messages.

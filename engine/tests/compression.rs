@@ -237,6 +237,57 @@ fn a_flood_of_bombs_within_the_limit_delays_nobody() {
     assert!(worst < Duration::from_secs(2), "{worst:?}");
 }
 
+/// While somebody is there who says little, the answers to one that sends much are compressed in turns.
+#[test]
+fn what_is_sent_while_a_large_answer_is_compressed_comes_after_it() {
+    const LARGE: usize = 80_000;
+    const ROUNDS: usize = 40;
+    let options = [("compression", "context_takeover"), ("io_threads", "1")];
+    let host = Host::run(&options, |server, event| {
+        let Seen::Message { conn, data, .. } = event else { return };
+        server.send(*conn, Kind::Text, data).unwrap();
+        // So the answer is in a batch of its own, most likely.
+        let soon = || std::thread::sleep(Duration::from_millis(1));
+        match data.first() {
+            Some(b'1') => {
+                soon();
+                server.send(*conn, Kind::Text, b"short").unwrap();
+            }
+            Some(b'2') => {
+                soon();
+                server.broadcast(Kind::Text, words(0).as_bytes(), &[]).unwrap();
+            }
+            Some(b'3') => {
+                soon();
+                server.close(*conn, 1000, "").unwrap();
+            }
+            _ => {}
+        }
+    });
+    let mut other = Raw::open(&host.server);
+    let mut client = Deflating::open(&host.server, "permessage-deflate");
+    let text = |round: usize| {
+        let kind = if round == ROUNDS { 3 } else { round % 3 };
+        let numbers = (round * 7..).map(|number| format!("{kind}{number}"));
+        let mut text: String = numbers.take(LARGE / 4).collect();
+        text.truncate(LARGE);
+        text
+    };
+    for round in 0..=ROUNDS {
+        other.send(&frame(0x81, b"little"));
+        let sent = text(round);
+        client.send(&sent);
+        assert!(client.read(true).0 == sent, "round {round}");
+        match round % 3 {
+            _ if round == ROUNDS => {}
+            1 => assert_eq!(client.read(true).0, "short"),
+            2 => assert_eq!(client.read(true).0, words(0)),
+            _ => {}
+        }
+    }
+    assert_eq!(client.raw.read_frame(), (0x88, vec![0x03, 0xe8]));
+}
+
 #[test]
 fn a_bomb_of_ten_megabytes_ends_with_1009() {
     let host = host("context_takeover", &[]);

@@ -7,6 +7,7 @@
 //! closing a socket with unread bytes would make the system throw away what we sent.
 
 mod ending;
+mod parts;
 mod receiving;
 mod sending;
 
@@ -50,6 +51,8 @@ pub(crate) struct Conn {
     phase: Phase,
     outbox: Outbox,
     encoding: Encoding,
+    /// What is compressed in turns.
+    unfinished: Option<Box<parts::Unfinished>>,
     /// Bytes that could not be taken yet for want of room in the inbox, or that came with the handshake.
     leftover: Vec<u8>,
     paused: bool,
@@ -143,6 +146,7 @@ impl Conn {
             phase: Phase::Live,
             outbox: Outbox::default(),
             encoding,
+            unfinished: None,
             leftover: early,
             paused: false,
             is_broken: false,
@@ -167,8 +171,13 @@ impl Conn {
             || matches!(self.phase, Phase::Lingering { .. });
         // Those who go, as well: nobody else waits for a storm of them.
         let in_line = hub.is_in_line(self.id.slot()) || self.phase != Phase::Live;
-        if is_reading && in_line && !hub.take_turn(self.load(), &mut self.ticket, cx) {
+        let is_unfinished = self.unfinished.is_some() && self.phase != Phase::Over;
+        if (is_reading || is_unfinished) && in_line && !hub.take_turn(self.load(), &mut self.ticket, cx) {
             return Next::Wait;
+        }
+        if is_unfinished {
+            self.compress_part(hub);
+            return Next::Again;
         }
         let share = if in_line { hub.pace().turn } else { Pace::ALONE.turn };
         let mut turn = Turn { share, work: 0, has_stopped: false };

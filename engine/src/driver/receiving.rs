@@ -121,7 +121,9 @@ impl Conn {
     /// What its turns are.
     pub(super) fn load(&self) -> hub::Load {
         match self.encoding {
-            Encoding::Deflate(_) if self.phase == Phase::Live => hub::Load::Heavy,
+            Encoding::Deflate(_) if self.phase == Phase::Live || self.unfinished.is_some() => {
+                hub::Load::Heavy
+            }
             _ => hub::Load::Light,
         }
     }

@@ -51,6 +51,9 @@ impl Conn {
 
     #[inline]
     fn send_messages(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
+        if self.unfinished.is_some() {
+            self.finish(hub);
+        }
         if self.encoding.changes(commands, frames, hub.shared.settings.compression_threshold_bytes) {
             return self.send_encoded(hub, commands, frames);
         }
@@ -70,6 +73,9 @@ impl Conn {
 
     /// The same for a connection whose messages do not go out as they lie in the mailbox.
     fn send_encoded(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32]) {
+        if self.take_for_turns(hub, commands, frames) {
+            return;
+        }
         let threshold = hub.shared.settings.compression_threshold_bytes;
         let (mut targets, mut encoded) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
         for &index in frames {
@@ -82,13 +88,18 @@ impl Conn {
                 _ => hub.link().counters.messages_dropped.add(1),
             }
         }
-        let bytes: usize = encoded.iter().map(Bytes::len).sum();
-        let write = |stream: &mut Stream, waker: &Waker| deliver::write_frames(stream, waker, &encoded);
+        self.send_frames(hub, &targets, encoded);
+    }
+
+    /// Sends frames for these targets.
+    pub(super) fn send_frames(&mut self, hub: &mut Hub, targets: &[Target], frames: Vec<Bytes>) {
+        let bytes: usize = frames.iter().map(Bytes::len).sum();
+        let write = |stream: &mut Stream, waker: &Waker| deliver::write_frames(stream, waker, &frames);
         let Some(written) = self.write_now(write) else { return };
         if written == bytes {
-            return self.count_sent(hub, encoded.len(), bytes);
+            return self.count_sent(hub, frames.len(), bytes);
         }
-        let frames = targets.into_iter().zip(encoded).map(|(target, frame)| (target, frame.len(), || frame));
+        let frames = targets.iter().zip(frames).map(|(&target, frame)| (target, frame.len(), || frame));
         self.queue_messages(hub, frames, written);
     }
 
@@ -271,6 +282,9 @@ impl Conn {
     pub(super) fn send_control(&mut self, hub: &mut Hub, frames: &mut Vec<u8>) {
         if frames.is_empty() {
             return;
+        }
+        if self.unfinished.is_some() {
+            self.finish(hub);
         }
         if matches!(self.protocol.state(), State::Closed(_)) {
             self.stream.hold_for_end();

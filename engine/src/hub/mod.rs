@@ -27,9 +27,10 @@ use crate::throttle::Throttle;
 use crate::timers::{Tick, Timers};
 use crate::topics::Members;
 use crate::undecided::Decision;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -75,6 +76,8 @@ pub(crate) struct Hub {
     pub(crate) members: Members,
     /// Compresses messages.
     pub(crate) encoder: Encoder,
+    /// Bytes of messages that are compressed in turns.
+    pub(crate) unfinished: Rc<Cell<usize>>,
     /// Connections that hold a message for which the inbox had no room.
     paused: Vec<u32>,
     /// Handshakes on which the host has yet to decide, and who waits for it.
@@ -128,6 +131,7 @@ impl Hub {
             plan: Default::default(),
             members: Members::default(),
             encoder: Encoder::default(),
+            unfinished: Rc::default(),
             paused: Vec::new(),
             undecided: HashMap::new(),
             host: Host::default(),

@@ -38,30 +38,44 @@ impl Deflater {
 
     /// Appends the compressed message to `out`. False: the library has failed, which it does not; `out` and the
     /// context are of no use then.
-    pub fn deflate(&mut self, mut payload: &[u8], out: &mut Vec<u8>) -> bool {
+    pub fn deflate(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         if payload.is_empty() {
             out.push(EMPTY);
             return true;
         }
-        let start = out.len();
         out.reserve(payload.len() / 2 + 64);
+        self.end(payload, out)
+    }
+
+    /// Compresses a part of a message that is not its last, as [`Deflater::deflate`] does the whole. What comes out of it may
+    /// come with a later part.
+    pub fn begin(&mut self, part: &[u8], out: &mut Vec<u8>) -> bool {
+        self.compress(part, out, FlushCompress::None)
+    }
+
+    /// The last part, which is not empty.
+    pub fn end(&mut self, part: &[u8], out: &mut Vec<u8>) -> bool {
+        let sound = self.compress(part, out, FlushCompress::Sync);
+        let whole = sound && out.ends_with(&TAIL);
+        out.truncate(out.len() - if whole { TAIL.len() } else { 0 });
+        whole
+    }
+
+    fn compress(&mut self, mut payload: &[u8], out: &mut Vec<u8>, flush: FlushCompress) -> bool {
         loop {
             if out.len() == out.capacity() {
                 out.reserve(payload.len() + 64);
             }
             let taken = self.0.total_in();
-            if self.0.compress_vec(payload, out, FlushCompress::Sync).is_err() {
+            if self.0.compress_vec(payload, out, flush).is_err() {
                 return false;
             }
             payload = payload.get((self.0.total_in() - taken) as usize..).unwrap_or_default();
-            // Room that is left says that nothing is held back.
+            // Room that is left says that nothing is held back that should not be.
             if payload.is_empty() && out.len() < out.capacity() {
-                break;
+                return true;
             }
         }
-        let whole = out.get(start..).is_some_and(|bytes| bytes.ends_with(&TAIL));
-        out.truncate(out.len() - if whole { TAIL.len() } else { 0 });
-        whole
     }
 }
 
@@ -88,6 +102,25 @@ mod tests {
         let mut out = Vec::new();
         assert!(deflater.deflate(text, &mut out));
         assert_eq!(out.len(), sizes[0]);
+    }
+
+    #[test]
+    fn a_message_in_parts_is_one_message() {
+        let text = b"a message in parts ".repeat(1_000);
+        let mut deflater = Deflater::new(15);
+        let mut inflater = Inflater::default();
+        for size in [1, 100, 7_000, text.len() - 1, text.len()] {
+            let mut out = Vec::new();
+            let mut parts = text.chunks(size).peekable();
+            while let Some(part) = parts.next() {
+                assert!(match parts.peek() {
+                    Some(_) => deflater.begin(part, &mut out),
+                    None => deflater.end(part, &mut out),
+                });
+            }
+            assert_eq!(inflate(&mut inflater, &out, text.len()).unwrap(), text, "in parts of {size}");
+            assert!(out.len() < 1_000, "{} bytes", out.len());
+        }
     }
 
     #[test]

@@ -1,0 +1,103 @@
+//! A large message to one of those who send much, such as the answer to one of theirs, is compressed in parts, one in each of
+//! its turns. So the others wait for a part and not for all of it.
+
+use super::Conn;
+use crate::encoding::{Part, compressed_frame};
+use crate::hub::Hub;
+use crate::mailbox::{Commands, Target};
+use bytes::Bytes;
+use std::cell::Cell;
+use std::rc::Rc;
+use wsengine_proto::frame;
+
+/// So much is compressed in a turn: some dozen microseconds.
+const PART_BYTES: usize = 32 * 1024;
+/// So much of all connections of a thread may wait for it. What comes when there is more is compressed at once, and then it
+/// counts for the queues, which bound it.
+const MOST_BYTES: usize = 4 << 20;
+
+/// A message of which not all is compressed.
+pub(super) struct Unfinished {
+    target: Target,
+    /// As it lay in the mailbox.
+    frame: Bytes,
+    taken: usize,
+    compressed: Vec<u8>,
+    _share: Share,
+}
+
+/// What a message takes of [`MOST_BYTES`].
+struct Share {
+    bytes: usize,
+    all: Rc<Cell<usize>>,
+}
+
+impl Share {
+    fn take(bytes: usize, all: &Rc<Cell<usize>>) -> Option<Share> {
+        let sum = all.get() + bytes;
+        (sum <= MOST_BYTES).then(|| {
+            all.set(sum);
+            Share { bytes, all: all.clone() }
+        })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.all.set(self.all.get() - self.bytes);
+    }
+}
+
+impl Conn {
+    /// Takes a message to compress it in turns. False: it is not for that.
+    pub(super) fn take_for_turns(&mut self, hub: &Hub, commands: &Commands, frames: &[u32]) -> bool {
+        let &[index] = frames else { return false };
+        let Some(command) = commands.list.get(index as usize) else { return false };
+        let bytes = commands.frame_bytes(&command.what).len();
+        let is_for_it = bytes > PART_BYTES
+            && matches!(command.target, Target::One(_))
+            && self.encoding.has_context()
+            && hub.is_in_line(self.id.slot())
+            && hub.others_are_there();
+        if !is_for_it {
+            return false;
+        }
+        let Some(share) = Share::take(bytes, &hub.unfinished) else { return false };
+        self.unfinished = Some(Box::new(Unfinished {
+            target: command.target,
+            frame: commands.frame(&command.what),
+            taken: 0,
+            compressed: Vec::new(),
+            _share: share,
+        }));
+        self.wake();
+        true
+    }
+
+    /// Compresses a part, and sends the message if that was the last.
+    pub(super) fn compress_part(&mut self, hub: &mut Hub) {
+        let Some(mut message) = self.unfinished.take() else { return };
+        let Some((opcode, payload)) = frame::split(&message.frame) else { return };
+        let rest = payload.get(message.taken..).unwrap_or_default();
+        let bytes = rest.get(..PART_BYTES).unwrap_or(rest);
+        let part = Part { bytes, is_first: message.taken == 0, is_last: bytes.len() == rest.len() };
+        let frame = match self.encoding.compress_part(part, &mut message.compressed) {
+            Some(false) => {
+                message.taken += bytes.len();
+                self.unfinished = Some(message);
+                return;
+            }
+            Some(true) => compressed_frame(opcode, &message.compressed),
+            None => message.frame.clone(),
+        };
+        self.send_frames(hub, &[message.target], vec![frame]);
+    }
+
+    /// Something else is to be sent: what it was given before goes first.
+    #[cold]
+    pub(super) fn finish(&mut self, hub: &mut Hub) {
+        while self.unfinished.is_some() {
+            self.compress_part(hub);
+        }
+    }
+}
