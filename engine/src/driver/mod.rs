@@ -53,6 +53,8 @@ pub(crate) struct Conn {
     encoding: Encoding,
     /// What is compressed in turns.
     unfinished: Option<Box<parts::Unfinished>>,
+    /// Since there was something to compress in turns it had one to read.
+    had_turn: bool,
     /// Bytes that could not be taken yet for want of room in the inbox, or that came with the handshake.
     leftover: Vec<u8>,
     paused: bool,
@@ -84,7 +86,7 @@ pub(crate) struct Conn {
 pub(crate) enum Next {
     /// When it is woken.
     Wait,
-    /// After the next look at the sockets: it has more to read.
+    /// After the next look at the sockets: it has more to read, or to compress.
     Again,
     /// Not at all.
     Over,
@@ -147,6 +149,7 @@ impl Conn {
             outbox: Outbox::default(),
             encoding,
             unfinished: None,
+            had_turn: true,
             leftover: early,
             paused: false,
             is_broken: false,
@@ -171,6 +174,10 @@ impl Conn {
             || matches!(self.phase, Phase::Lingering { .. });
         // Those who go, as well: nobody else waits for a storm of them.
         let in_line = hub.is_in_line(self.id.slot()) || self.phase != Phase::Live;
+        if self.phase == Phase::Live && matches!(self.protocol.state(), State::Closed(_)) {
+            // The socket is broken: nobody will have it.
+            self.unfinished = None;
+        }
         let is_unfinished = self.unfinished.is_some() && self.phase != Phase::Over;
         if (is_reading || is_unfinished) && in_line && !hub.take_turn(self.load(), &mut self.ticket, cx) {
             return Next::Wait;
@@ -179,6 +186,7 @@ impl Conn {
             self.compress_part(hub);
             return Next::Again;
         }
+        self.had_turn = true;
         let share = if in_line { hub.pace().turn } else { Pace::ALONE.turn };
         let mut turn = Turn { share, work: 0, has_stopped: false };
         if self.phase == Phase::Live && !self.leftover.is_empty() && !self.paused {
@@ -210,6 +218,11 @@ impl Conn {
                 self.end_turn(hub, turn.work, true);
                 return Next::Wait;
             }
+        }
+        self.notice_end(hub);
+        if matches!(self.phase, Phase::Flushing { .. }) {
+            // The last frame waits for it.
+            let _ = self.shut(hub, cx);
         }
         self.end_turn(hub, turn.work, false);
         Next::Again

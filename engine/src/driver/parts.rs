@@ -12,8 +12,8 @@ use wsengine_proto::frame;
 
 /// So much is compressed in a turn: some dozen microseconds.
 const PART_BYTES: usize = 32 * 1024;
-/// So much of all connections of a thread may wait for it. What comes when there is more is compressed at once, and then it
-/// counts for the queues, which bound it.
+/// So much of all connections of a thread may wait for it, in bytes that are not compressed yet. It counts for no queue, as
+/// when it is compressed at once; nor does a message wait for a connection whose queue is not empty.
 const MOST_BYTES: usize = 4 << 20;
 
 /// A message of which not all is compressed.
@@ -58,11 +58,15 @@ impl Conn {
             && matches!(command.target, Target::One(_))
             && self.encoding.has_context()
             && hub.is_in_line(self.id.slot())
-            && hub.others_are_there();
+            && hub.others_are_there()
+            && !self.has_unsent()
+            // A host that sends one after the other must not keep it from reading.
+            && self.had_turn;
         if !is_for_it {
             return false;
         }
         let Some(share) = Share::take(bytes, &hub.unfinished) else { return false };
+        self.had_turn = false;
         self.unfinished = Some(Box::new(Unfinished {
             target: command.target,
             frame: commands.frame(&command.what),

@@ -24,6 +24,11 @@ impl Conn {
     pub(crate) fn carry_out(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
         let last = frames.last().and_then(|&last| commands.list.get(last as usize));
         let ending = last.map(|command| &command.what).filter(|what| what.is_ending());
+        let frames = frames.get(..frames.len() - usize::from(ending.is_some())).unwrap_or_default();
+        if !frames.is_empty() && self.unfinished.is_some() {
+            // It may be the end of this connection that there is no room for it.
+            self.finish(hub);
+        }
         let holding = matches!(self.phase, Phase::Holding { .. });
         if *self.protocol.state() != State::Open && !holding {
             // A close frame is the last thing we send; the host hears of the end by its event.
@@ -32,7 +37,6 @@ impl Conn {
             }
             return;
         }
-        let frames = frames.get(..frames.len() - usize::from(ending.is_some())).unwrap_or_default();
         if !frames.is_empty() {
             self.send_messages(hub, commands, frames, pieces);
         }
@@ -51,9 +55,6 @@ impl Conn {
 
     #[inline]
     fn send_messages(&mut self, hub: &mut Hub, commands: &Commands, frames: &[u32], pieces: &[Piece]) {
-        if self.unfinished.is_some() {
-            self.finish(hub);
-        }
         if self.encoding.changes(commands, frames, hub.shared.settings.compression_threshold_bytes) {
             return self.send_encoded(hub, commands, frames);
         }
@@ -195,7 +196,7 @@ impl Conn {
             self.publish(hub);
             return self.cut(hub, code::ABNORMAL, "");
         }
-        let dropped = self.outbox.queue.drop_messages();
+        let dropped = self.outbox.queue.drop_messages() + u64::from(self.unfinished.take().is_some());
         self.encoding.forget_context();
         if hub.shared.settings.slow_consumer == SlowConsumer::Close {
             self.close_for_slowness(hub);
@@ -284,7 +285,12 @@ impl Conn {
             return;
         }
         if self.unfinished.is_some() {
+            let was_open = *self.protocol.state() == State::Open;
             self.finish(hub);
+            if was_open && *self.protocol.state() != State::Open {
+                // There was no room for it: a close frame is on its way, and nothing comes behind that.
+                return frames.clear();
+            }
         }
         if matches!(self.protocol.state(), State::Closed(_)) {
             self.stream.hold_for_end();
