@@ -50,6 +50,7 @@ class Example(unittest.TestCase):
 
     def test_a_signal_ends_it_with_a_goodbye(self):
         with self.script.client() as client:
+            self.assertEqual(client.receive(), "Who are you?")
             self.assertEqual(self.script.end(signal.SIGTERM), 0)
             self.assertEqual(client.closed(), (1001, ""))
         self.assertEqual(self.script.lines[-1], "bye")
@@ -269,9 +270,12 @@ class Extending(unittest.TestCase):
         self.assertTrue(first < 0.5 < 0.9 < second < 1.5 < 1.9 < third < 2.5, (first, second, third))
 
     def test_a_silent_server_prints_nothing(self):
-        script = self.run_with("protected $interactive = false;")
-        with script.client():
-            pass
+        script = self.run_with("""
+            protected $interactive = false;
+            protected function process($user, $message) { $this->send($user, $message); }
+        """)
+        with script.client() as client:
+            self.assertEqual(client.ask("there?"), "there?")
         self.assertEqual(script.end(signal.SIGTERM), 0)
         self.assertEqual([line for line in script.lines if "wsengine info" not in line], [])
 

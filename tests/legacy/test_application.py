@@ -70,6 +70,7 @@ class Example(unittest.TestCase):
 
     def test_a_signal_ends_it_with_a_goodbye(self):
         with self.script.client("/echo") as client:
+            self.assertEqual(client.ask("there?"), "there?")
             self.assertEqual(self.script.end(signal.SIGTERM), 0)
             self.assertEqual(client.closed(), (1001, ""))
         self.assertEqual(self.script.lines[-1], "bye")

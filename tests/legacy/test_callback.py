@@ -41,6 +41,7 @@ class Example(unittest.TestCase):
             script = Script("callback")
             self.addCleanup(script.kill)
             with self.subTest(signal=sent.name), script.client() as client:
+                self.assertTrue(client.ask("/who"))
                 begin = time.monotonic()
                 self.assertEqual(script.end(sent), 0)
                 self.assertLess(time.monotonic() - begin, 1)

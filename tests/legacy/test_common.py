@@ -63,11 +63,13 @@ class Life(unittest.TestCase):
     def test_a_signal_handler_of_the_script_stays(self):
         script = Script(code="require COMPAT . '/../autoload.php';" + self.START % "127.0.0.1:0" + """
             pcntl_signal(SIGTERM, function () use ($server) { echo "mine\\n"; $server->stop(0.5); });
+            $server->on('message', fn ($connection, $text) => $connection->send($text));
             WsEngine\\Compat\\Script::run($server);
             echo "after\\n";
         """)
         self.addCleanup(script.kill)
         with script.client() as client:
+            self.assertEqual(client.ask("there?"), "there?")
             self.assertEqual(script.terminate(), 0)
             self.assertEqual(client.closed(), (1001, ""))
         self.assertEqual(script.lines[-2:], ["mine", "after"])

@@ -45,6 +45,7 @@ class Example(unittest.TestCase):
 
     def test_a_signal_ends_the_constructor_with_a_goodbye(self):
         with self.script.client() as client:
+            self.assertEqual(client.ask("what?"), "pardon?")
             self.assertEqual(self.script.end(signal.SIGINT), 0)
             self.assertEqual(client.closed(), (1001, ""))
         self.assertEqual(self.script.lines[-1], "bye")
