@@ -293,6 +293,42 @@ fn what_is_sent_while_a_large_answer_is_compressed_comes_after_it() {
     assert_eq!(client.raw.read_frame(), (0x88, vec![0x03, 0xe8]));
 }
 
+/// What waits to be compressed is in no outbox yet, and in the mailbox no more.
+#[test]
+fn a_large_answer_that_is_not_compressed_yet_counts_for_the_queue() {
+    const ROUNDS: usize = 5;
+    let options = [("compression", "context_takeover"), ("io_threads", "1"), ("send_queue_messages", "1")];
+    let (told, early) = std::sync::mpsc::channel();
+    let large = words(0).repeat(400);
+    let host = Host::run(&options, move |server, event| {
+        let Seen::Message { conn, data, .. } = event else { return };
+        if data.len() < 1000 {
+            return;
+        }
+        let sent = || server.stats().messages_out;
+        let before = sent();
+        for message in [large.as_bytes(), b"next"] {
+            while server.send(*conn, Kind::Text, message).is_err() {
+                std::thread::yield_now();
+            }
+        }
+        told.send(sent() == before).unwrap();
+    });
+    let mut other = Raw::open(&host.server);
+    for _ in 0..3 {
+        other.send(&frame(0x81, b"little"));
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    let mut client = Deflating::open(&host.server, "permessage-deflate");
+    for round in 0..ROUNDS {
+        other.send(&frame(0x81, b"little"));
+        client.send(&"much".repeat(20_000));
+        assert!(!early.recv().unwrap(), "round {round}");
+        client.read(true);
+        assert_eq!(client.read(true).0, "next");
+    }
+}
+
 #[test]
 fn a_bomb_of_ten_megabytes_ends_with_1009() {
     let host = host("context_takeover", &[]);

@@ -4,7 +4,7 @@
 use super::Conn;
 use crate::encoding::{Part, compressed_frame};
 use crate::hub::Hub;
-use crate::mailbox::{Commands, Target};
+use crate::mailbox::{Commands, Target, Waiting};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,8 +12,7 @@ use wsengine_proto::frame;
 
 /// So much is compressed in a turn: some dozen microseconds.
 const PART_BYTES: usize = 32 * 1024;
-/// So much of all connections of a thread may wait for it, in bytes that are not compressed yet. It counts for no queue, as
-/// when it is compressed at once; nor does a message wait for a connection whose queue is not empty.
+/// So much of all connections of a thread may wait for it, in bytes that are not compressed yet.
 const MOST_BYTES: usize = 4 << 20;
 
 /// A message of which not all is compressed.
@@ -74,8 +73,17 @@ impl Conn {
             compressed: Vec::new(),
             _share: share,
         }));
+        self.publish(hub);
         self.wake();
         true
+    }
+
+    /// What waits to be compressed, and for the peer.
+    pub(super) fn waiting(&self) -> Waiting {
+        let waiting = self.outbox.queue.waiting();
+        let unfinished = self.unfinished.as_ref();
+        unfinished
+            .map_or(waiting, |message| waiting.plus(Waiting { bytes: message.frame.len(), messages: 1 }))
     }
 
     /// Compresses a part, and sends the message if that was the last.
@@ -95,6 +103,8 @@ impl Conn {
             None => message.frame.clone(),
         };
         self.send_frames(hub, &[message.target], vec![frame]);
+        self.publish(hub);
+        self.tell_drain(hub);
     }
 
     /// Something else is to be sent: what it was given before goes first.

@@ -171,19 +171,19 @@ impl Conn {
 
     fn has_own_room(&self, hub: &Hub, len: usize) -> bool {
         let settings = &hub.shared.settings;
-        let waiting = self.outbox.queue.waiting();
+        let waiting = self.waiting();
         let fits = waiting.bytes == 0 || waiting.bytes + len <= settings.send_queue_bytes;
         fits && waiting.messages < settings.send_queue_messages
     }
 
-    /// What lies in the outbox and is not in the sum of all queues yet.
+    /// What waits here and is not in the sum of all queues yet.
     fn unpublished(&self) -> usize {
-        self.outbox.queue.waiting().bytes.saturating_sub(self.outbox.published.bytes)
+        self.waiting().bytes.saturating_sub(self.outbox.published.bytes)
     }
 
-    /// Bytes that wait in the outbox.
+    /// Bytes that wait here.
     pub(crate) fn queued(&self) -> usize {
-        self.outbox.queue.waiting().bytes
+        self.waiting().bytes
     }
 
     /// All queues together are too large and this one is the largest: what waits here is given up by the slow-consumer
@@ -268,7 +268,7 @@ impl Conn {
 
     pub(super) fn tell_drain(&mut self, hub: &mut Hub) {
         let settings = &hub.shared.settings;
-        let waiting = self.outbox.queue.waiting();
+        let waiting = self.waiting();
         let below_half = waiting.bytes <= settings.send_queue_bytes / 2
             && waiting.messages <= settings.send_queue_messages / 2;
         if self.drain_wanted && below_half && *self.protocol.state() == State::Open {
@@ -361,9 +361,9 @@ impl Conn {
         self.tell_drain(hub);
     }
 
-    /// Tells hosts, and the sum over all connections, what lies in the outbox now.
+    /// Tells hosts, and the sum over all connections, what waits here now.
     pub(super) fn publish(&mut self, hub: &Hub) {
-        let waiting = self.outbox.queue.waiting();
+        let waiting = self.waiting();
         let before = std::mem::replace(&mut self.outbox.published, waiting);
         if waiting == before {
             return;
