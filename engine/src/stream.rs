@@ -44,13 +44,40 @@ struct Records {
     allowed: Option<usize>,
     /// The last read has stopped for them, and not because there was no more.
     has_stopped: bool,
+    /// It has had something from the socket.
+    has_read: bool,
     /// How much of its head the record at hand has, and how much of it is to come; with half a head, the length's first byte.
     head: u8,
     left: usize,
 }
 
+/// What a read has cost for which there is no data to show.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub(crate) struct InVain {
+    /// Records without data.
+    pub(crate) records: usize,
+    /// It has had a piece of a record.
+    pub(crate) is_piece: bool,
+}
+
 impl Records {
+    /// A read begins.
+    fn begin(&mut self) {
+        (self.allowed, self.has_stopped, self.has_read) = (Some(RECORDS_IN_A_ROW), false, false);
+    }
+
+    /// It has ended, and gave data or not.
+    fn end(&mut self, gave_data: bool) -> InVain {
+        if gave_data {
+            self.unpaid = self.unpaid.saturating_sub(1);
+        }
+        let records = self.unpaid.saturating_sub(RECORDS_UNPAID);
+        self.unpaid -= records;
+        InVain { records, is_piece: self.has_read && !gave_data }
+    }
+
     fn count(&mut self, mut bytes: &[u8]) {
+        self.has_read |= !bytes.is_empty();
         while let Some((&first, rest)) = bytes.split_first() {
             if self.head < RECORD_HEAD_BYTES {
                 self.head += 1;
@@ -108,29 +135,22 @@ impl Stream {
         sys::has_hung_up(socket.as_fd())
     }
 
-    /// As [`AsyncRead::poll_read`], but nobody is woken for what a read that has stopped has left. Says as well for how many
-    /// records of TLS there was no data.
+    /// As [`AsyncRead::poll_read`], but nobody is woken for what a read that has stopped has left. Says as well what TLS has
+    /// read in vain.
     #[inline]
     pub(crate) fn poll_data(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-    ) -> (Poll<io::Result<()>>, usize) {
+    ) -> (Poll<io::Result<()>>, InVain) {
         let tls = match self {
-            Stream::Plain(socket) => return (Pin::new(socket).poll_read(cx, buffer), 0),
+            Stream::Plain(socket) => return (Pin::new(socket).poll_read(cx, buffer), InVain::default()),
             Stream::Tls(tls) => tls,
         };
-        let records = &mut tls.get_mut().0.records;
-        (records.allowed, records.has_stopped) = (Some(RECORDS_IN_A_ROW), false);
+        tls.get_mut().0.records.begin();
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut **tls).poll_read(cx, buffer);
-        let records = &mut tls.get_mut().0.records;
-        if buffer.filled().len() > before {
-            records.unpaid = records.unpaid.saturating_sub(1);
-        }
-        let in_vain = records.unpaid.saturating_sub(RECORDS_UNPAID);
-        records.unpaid -= in_vain;
-        (outcome, in_vain)
+        (outcome, tls.get_mut().0.records.end(buffer.filled().len() > before))
     }
 
     /// Has the last read stopped though there may be more?
@@ -330,6 +350,26 @@ mod tests {
         assert_eq!((counted.unpaid, counted.left), (5, 1));
     }
 
+    #[test]
+    fn a_read_without_data_is_in_vain_if_something_came() {
+        let mut counted = Records::default();
+        let mut read = |bytes: &[u8], gives_data| {
+            counted.begin();
+            counted.count(bytes);
+            counted.end(gives_data)
+        };
+        let nothing = InVain::default();
+        let piece = InVain { records: 0, is_piece: true };
+        assert_eq!(read(&[], false), nothing, "as after the last of what there was");
+        let bytes = records(&[7]);
+        for byte in bytes.get(..bytes.len() - 1).unwrap() {
+            assert_eq!(read(&[*byte], false), piece);
+        }
+        assert_eq!(read(&[0], true), nothing);
+        assert_eq!(read(&records(&[17; RECORDS_UNPAID]), false), piece);
+        assert_eq!(read(&records(&[17; 3]), false), InVain { records: 3, is_piece: true });
+    }
+
     /// Peers that changed their keys all the time kept the thread for seconds: TLS read on and on and had no data to give.
     #[test]
     fn after_some_records_nothing_more_is_read() {
@@ -338,8 +378,7 @@ mod tests {
             let mut metered = Metered::new(socket);
             let mut piece = [0; 2 * 22];
             for turn in 1..=3 {
-                metered.records.allowed = Some(RECORDS_IN_A_ROW);
-                metered.records.has_stopped = false;
+                metered.records.begin();
                 while !metered.records.has_stopped {
                     let mut buffer = ReadBuf::new(&mut piece);
                     let read = poll_fn(|cx| match Pin::new(&mut metered).poll_read(cx, &mut buffer) {

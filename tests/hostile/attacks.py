@@ -10,6 +10,7 @@ import os
 import random
 import selectors
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -44,6 +45,12 @@ def bomb(size):
     return (packer.compress(bytes(size)) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
+# Whose server it is does not matter to them.
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+TLS.check_hostname = False
+TLS.verify_mode = ssl.CERT_NONE
+
+
 class Peers:
     """Sockets that send what a generator gives, each its own, and are opened anew when they have ended."""
 
@@ -59,12 +66,16 @@ class Peers:
             self.open()
 
     def open(self):
+        peer, script = self.connect()
+        self.opened += 1
+        events = selectors.EVENT_WRITE | (selectors.EVENT_READ if self.reads else 0)
+        self.selector.register(peer, events, [script, b""])
+
+    def connect(self):
         peer = socket.socket()
         peer.setblocking(False)
         peer.connect_ex(self.address)
-        self.opened += 1
-        events = selectors.EVENT_WRITE | (selectors.EVENT_READ if self.reads else 0)
-        self.selector.register(peer, events, [self.script(), b""])
+        return peer, self.script()
 
     def end(self, peer):
         self.selector.unregister(peer)
@@ -99,6 +110,32 @@ class Peers:
             state[1] = state[1][taken:]
 
 
+class TlsPeers(Peers):
+    """The same after a handshake of TLS; the script gets what makes records of its bytes."""
+
+    def connect(self):
+        coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = TLS.wrap_bio(coming, going)
+        peer = socket.create_connection(self.address, timeout=10)
+        done = False
+        while not done:
+            try:
+                tls.do_handshake()
+                done = True
+            except ssl.SSLWantReadError:
+                pass
+            peer.sendall(going.read())
+            if not done:
+                coming.write(peer.recv(1 << 16))
+        peer.setblocking(False)
+
+        def record(data):
+            tls.write(data)
+            return going.read()
+
+        return peer, self.script(record)
+
+
 def repeat(first, chunk):
     """After what opens the connection the same for ever."""
 
@@ -131,6 +168,16 @@ def frames_by_bytes(port, _, seconds):
                 yield bytes([byte])
 
     return Peers(port, 100, script).run(seconds)
+
+
+def records_by_bytes(_, port, seconds):
+    def script(record):
+        yield record(HANDSHAKE)
+        while True:
+            for byte in record(frame(TEXT, b"x" * 100)):
+                yield bytes([byte])
+
+    return TlsPeers(port, 100, script).run(seconds)
 
 
 def declared_lengths(port, _, seconds):
@@ -252,6 +299,7 @@ ATTACKS = {
     for attack in (
         slow_heads,
         frames_by_bytes,
+        records_by_bytes,
         declared_lengths,
         bombs,
         bombs_within_the_limit,
