@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 . scripts/sanitizers/common.sh
 
 SANITIZER=${1:?address or thread?}
-FOLDER=$PWD/target/sanitized-$SANITIZER
+FOLDER=$PWD/target/sanitized-engine-$SANITIZER
 TESTS=(--package wsengine --package wsengine-proto --lib --tests)
 flags=
 if [ "$SANITIZER" = thread ]; then
@@ -18,4 +18,6 @@ if [ "$SANITIZER" = thread ]; then
     for wrap in "${wraps[@]}"; do flags+=" -Clink-arg=$wrap"; done
 fi
 export ASAN_OPTIONS=detect_leaks=0
+# The C tests wait more than they compute, and build in half the time without; these take hours.
+export CARGO_PROFILE_DEV_OPT_LEVEL=2
 sanitized_cargo "$SANITIZER" "$FOLDER" "$flags" test --no-fail-fast "${TESTS[@]}"

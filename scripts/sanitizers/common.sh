@@ -13,7 +13,7 @@ sanitized_cargo() {
     local flags="-Zsanitizer=$1 -Cunsafe-allow-abi-mismatch=sanitizer $3" folder=$2
     [ "$1" = address ] || flags+=" -Zshare-generics=no -Zcross-crate-inline-threshold=yes"
     shift 3
-    RUSTC_BOOTSTRAP=1 RUSTFLAGS=$flags CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_DEV_DEBUG=1 \
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS=$flags CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=1 \
         cargo "$@" --locked --target "$TARGET" --target-dir "$folder"
 }
 
