@@ -51,13 +51,13 @@ struct Records {
     left: usize,
 }
 
-/// What a read has cost for which there is no data to show.
+/// What a read was that gave no data.
 #[derive(Default, Debug, PartialEq, Eq)]
 pub(crate) struct InVain {
     /// Records without data.
     pub(crate) records: usize,
-    /// It has had a piece of a record.
-    pub(crate) is_piece: bool,
+    /// It had something from the socket.
+    pub(crate) has_read: bool,
 }
 
 impl Records {
@@ -73,7 +73,7 @@ impl Records {
         }
         let records = self.unpaid.saturating_sub(RECORDS_UNPAID);
         self.unpaid -= records;
-        InVain { records, is_piece: self.has_read && !gave_data }
+        InVain { records, has_read: self.has_read && !gave_data }
     }
 
     fn count(&mut self, mut bytes: &[u8]) {
@@ -359,7 +359,7 @@ mod tests {
             counted.end(gives_data)
         };
         let nothing = InVain::default();
-        let piece = InVain { records: 0, is_piece: true };
+        let piece = InVain { records: 0, has_read: true };
         assert_eq!(read(&[], false), nothing, "as after the last of what there was");
         let bytes = records(&[7]);
         for byte in bytes.get(..bytes.len() - 1).unwrap() {
@@ -367,7 +367,7 @@ mod tests {
         }
         assert_eq!(read(&[0], true), nothing);
         assert_eq!(read(&records(&[17; RECORDS_UNPAID]), false), piece);
-        assert_eq!(read(&records(&[17; 3]), false), InVain { records: 3, is_piece: true });
+        assert_eq!(read(&records(&[17; 3]), false), InVain { records: 3, has_read: true });
     }
 
     /// Peers that changed their keys all the time kept the thread for seconds: TLS read on and on and had no data to give.

@@ -4,8 +4,9 @@ mod common;
 
 use common::*;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use std::io::Read;
 use std::time::Duration;
-use wsengine::{Kind, Server};
+use wsengine::{Kind, SendError, Server};
 
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 const COMPRESSED_TEXT: u8 = 0xc1;
@@ -293,7 +294,7 @@ fn what_is_sent_while_a_large_answer_is_compressed_comes_after_it() {
     assert_eq!(client.raw.read_frame(), (0x88, vec![0x03, 0xe8]));
 }
 
-/// What waits to be compressed is in no outbox yet, and in the mailbox no more.
+/// What waits to be compressed is in no outbox yet, and in the mailbox no more. And it is gone with its connection.
 #[test]
 fn a_large_answer_that_is_not_compressed_yet_counts_for_the_queue() {
     const ROUNDS: usize = 5;
@@ -302,13 +303,18 @@ fn a_large_answer_that_is_not_compressed_yet_counts_for_the_queue() {
     let large = words(0).repeat(400);
     let host = Host::run(&options, move |server, event| {
         let Seen::Message { conn, data, .. } = event else { return };
-        if data.len() < 1000 {
-            return;
+        match data.first() {
+            Some(b'm') => {}
+            Some(b'l') if data.len() > 1000 => {
+                server.send(*conn, Kind::Text, large.as_bytes()).unwrap();
+                return server.abort(*conn).unwrap();
+            }
+            _ => return,
         }
         let sent = || server.stats().messages_out;
         let before = sent();
         for message in [large.as_bytes(), b"next"] {
-            while server.send(*conn, Kind::Text, message).is_err() {
+            while server.send(*conn, Kind::Text, message) == Err(SendError::QueueFull) {
                 std::thread::yield_now();
             }
         }
@@ -327,6 +333,9 @@ fn a_large_answer_that_is_not_compressed_yet_counts_for_the_queue() {
         client.read(true);
         assert_eq!(client.read(true).0, "next");
     }
+    client.send(&"last".repeat(20_000));
+    assert!(matches!(client.raw.0.read_to_end(&mut Vec::new()), Ok(0) | Err(_)), "it is cut");
+    assert_eq!(host.server.stats().queued_bytes, 0);
 }
 
 #[test]

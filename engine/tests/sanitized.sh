@@ -18,6 +18,6 @@ if [ "$SANITIZER" = thread ]; then
     for wrap in "${wraps[@]}"; do flags+=" -Clink-arg=$wrap"; done
 fi
 export ASAN_OPTIONS=detect_leaks=0
-# The C tests wait more than they compute, and build in half the time without; these take hours.
+# The C tests wait more than they compute, and build in half the time without; these compute.
 export CARGO_PROFILE_DEV_OPT_LEVEL=2
 sanitized_cargo "$SANITIZER" "$FOLDER" "$flags" test --no-fail-fast "${TESTS[@]}"

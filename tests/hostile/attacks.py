@@ -111,7 +111,7 @@ class Peers:
 
 
 class TlsPeers(Peers):
-    """The same after a handshake of TLS; the script gets what makes records of its bytes."""
+    """The same after both handshakes, of TLS and of WebSocket; the script gets what makes records of its bytes."""
 
     def connect(self):
         coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -126,7 +126,13 @@ class TlsPeers(Peers):
                 pass
             peer.sendall(going.read())
             if not done:
-                coming.write(peer.recv(1 << 16))
+                answer = peer.recv(1 << 16)
+                if not answer:
+                    raise ConnectionResetError("closed in the handshake")
+                coming.write(answer)
+        # Each before the next: the server does not wait long for a request.
+        tls.write(HANDSHAKE)
+        peer.sendall(going.read())
         peer.setblocking(False)
 
         def record(data):
@@ -172,7 +178,6 @@ def frames_by_bytes(port, _, seconds):
 
 def records_by_bytes(_, port, seconds):
     def script(record):
-        yield record(HANDSHAKE)
         while True:
             for byte in record(frame(TEXT, b"x" * 100)):
                 yield bytes([byte])

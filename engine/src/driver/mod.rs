@@ -115,11 +115,27 @@ struct Turn {
     work: usize,
     /// There is more to read, perhaps, but nothing came of what was read.
     has_stopped: bool,
+    has_read: bool,
+    has_message: bool,
 }
 
+/// What a turn costs that reads less than this and no end of a message, but a piece of one or a ping. A read takes as long as any other, and a peer may
+/// send each byte by itself: a hundred of them kept all others waiting. With 180 such turns a second one sends much.
+const PIECE_COST: usize = 4 * 1024;
+
 impl Turn {
+    fn new(share: usize) -> Self {
+        Turn { share, work: 0, has_stopped: false, has_read: false, has_message: false }
+    }
+
     fn left(&self) -> usize {
         self.share.saturating_sub(self.work)
+    }
+
+    /// What it has cost, in bytes.
+    fn cost(&self) -> usize {
+        let is_piece = self.has_read && !self.has_message;
+        if is_piece { self.work.max(PIECE_COST) } else { self.work }
     }
 }
 
@@ -184,11 +200,14 @@ impl Conn {
         }
         if is_unfinished {
             self.compress_part(hub);
+            if self.unfinished.is_none() {
+                self.tell_room(hub);
+            }
             return Next::Again;
         }
         self.had_turn = true;
         let share = if in_line { hub.pace().turn } else { Pace::ALONE.turn };
-        let mut turn = Turn { share, work: 0, has_stopped: false };
+        let mut turn = Turn::new(share);
         if self.phase == Phase::Live && !self.leftover.is_empty() && !self.paused {
             let mut early = std::mem::take(&mut self.leftover);
             self.receive(hub, &mut early, &mut turn);
@@ -215,7 +234,7 @@ impl Conn {
             if step.is_pending() {
                 // What was just read may have been answered, and the answer refused by the socket.
                 self.flush(hub, cx);
-                self.end_turn(hub, turn.work, true);
+                self.end_turn(hub, turn.cost(), true);
                 return Next::Wait;
             }
         }
@@ -224,7 +243,7 @@ impl Conn {
             // The last frame waits for it.
             let _ = self.shut(hub, cx);
         }
-        self.end_turn(hub, turn.work, false);
+        self.end_turn(hub, turn.cost(), false);
         Next::Again
     }
 
@@ -319,11 +338,14 @@ impl Conn {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::{PIECE_COST, Turn};
+    use crate::pace::Sent;
     use crate::{Config, ConnId, EventBody, Server, Wait};
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::time::Duration;
 
+    const MUCH: usize = 64 * 1024;
     /// An unmasked frame of a reserved opcode: what no test but the one below sends.
     const PANIC: &[u8] = b"\x8fpanic in a test";
 
@@ -351,6 +373,26 @@ pub(crate) mod tests {
         let event = poller.next().unwrap();
         let code = if let EventBody::Close { code, .. } = event.body { Some(code) } else { None };
         (event.conn, code)
+    }
+
+    #[test]
+    fn who_sends_messages_byte_by_byte_sends_much() {
+        let sends_much = |turns_a_second: u64, has_message: fn(u64) -> bool| {
+            let mut sent = Sent::default();
+            for number in 0..turns_a_second {
+                let has_message = has_message(number);
+                let work = if has_message { 400 } else { 1 };
+                let turn = Turn { work, has_read: true, has_message, ..Turn::new(MUCH) };
+                sent.add(turn.cost(), true, Duration::from_millis(1_000 + 1_000 * number / turns_a_second));
+            }
+            sent.is_much()
+        };
+        assert!(sends_much(450, |turn| turn % 100 == 0), "four messages in 450 pieces");
+        assert!(!sends_much(450, |_| true), "450 whole ones");
+        assert!(!sends_much(90, |turn| turn % 3 == 0), "thirty messages that each come in three packets");
+        assert_eq!(Turn::new(MUCH).cost(), 0, "it has written only");
+        let upload = Turn { work: 2 * PIECE_COST, has_read: true, ..Turn::new(MUCH) };
+        assert_eq!(upload.cost(), 2 * PIECE_COST);
     }
 
     #[test]

@@ -12,7 +12,8 @@ use wsengine_proto::frame;
 
 /// So much is compressed in a turn: some dozen microseconds.
 const PART_BYTES: usize = 32 * 1024;
-/// So much of all connections of a thread may wait for it, in bytes that are not compressed yet.
+/// So much of all connections of a thread may wait for it, in bytes that are not compressed yet. To the host it is in the
+/// queue of its connection; but the sum of all queues is what peers do not take, and this waits for us.
 const MOST_BYTES: usize = 4 << 20;
 
 /// A message of which not all is compressed.
@@ -73,17 +74,17 @@ impl Conn {
             compressed: Vec::new(),
             _share: share,
         }));
-        self.publish(hub);
+        // There is nothing else in its queue.
+        hub.link().mailbox.publish(self.id, Waiting { bytes, messages: 1 });
         self.wake();
         true
     }
 
-    /// What waits to be compressed, and for the peer.
-    pub(super) fn waiting(&self) -> Waiting {
-        let waiting = self.outbox.queue.waiting();
-        let unfinished = self.unfinished.as_ref();
-        unfinished
-            .map_or(waiting, |message| waiting.plus(Waiting { bytes: message.frame.len(), messages: 1 }))
+    /// There is nothing to compress any more, and all is dealt with that was taken for this connection: the host hears what
+    /// waits for the peer.
+    pub(super) fn tell_room(&mut self, hub: &mut Hub) {
+        hub.link().mailbox.publish(self.id, self.outbox.queue.waiting());
+        self.tell_drain(hub);
     }
 
     /// Compresses a part, and sends the message if that was the last.
@@ -103,8 +104,6 @@ impl Conn {
             None => message.frame.clone(),
         };
         self.send_frames(hub, &[message.target], vec![frame]);
-        self.publish(hub);
-        self.tell_drain(hub);
     }
 
     /// Something else is to be sent: what it was given before goes first.

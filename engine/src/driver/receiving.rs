@@ -16,9 +16,6 @@ use wsengine_proto::{Kind, Payload, Sink};
 
 /// What a message costs besides its payload, in bytes that could be read and written meanwhile.
 const MESSAGE_COST: usize = 256;
-/// What a read costs that brings less than this and ends no message, nor a record of TLS. It takes as long as any other, and a
-/// peer may send each byte by itself: a hundred of them kept all others waiting. With 180 a second one sends much.
-const PIECE_COST: usize = 4 * 1024;
 /// What a record of TLS costs that gives no data.
 const RECORD_COST: usize = 512;
 /// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
@@ -55,7 +52,8 @@ impl Conn {
         turn: &mut Turn,
     ) -> Poll<io::Result<()>> {
         let (outcome, in_vain) = self.stream.poll_data(cx, into);
-        let work = RECORD_COST * in_vain.records + if in_vain.is_piece { PIECE_COST } else { 0 };
+        let work = RECORD_COST * in_vain.records;
+        turn.has_read |= in_vain.has_read;
         turn.has_stopped = outcome.is_pending() && self.stream.has_stopped();
         turn.work += work;
         hub.worked(work);
@@ -87,8 +85,7 @@ impl Conn {
             self.protocol.receive(hub.now, limits, bytes, &mut replies, &mut scratch, &mut delivery);
         let Delivery { messages, bytes: payload, .. } = delivery;
         let has_turn = delivery.has_turn();
-        let is_piece = messages == 0 && !progress.blocked;
-        let work = work(weight, delivery.cost().max(progress.consumed), is_piece);
+        let work = weight * delivery.cost().max(progress.consumed);
         drop(delivery);
         if messages > 0 {
             (self.has_spoken, self.speaks) = (true, true);
@@ -100,6 +97,8 @@ impl Conn {
             }
         }
         turn.work += work;
+        turn.has_read |= !progress.blocked;
+        turn.has_message |= messages > 0;
         hub.worked(work);
         if progress.blocked {
             self.leftover.clear();
@@ -136,13 +135,6 @@ impl Conn {
     fn weight(&self) -> usize {
         if matches!(self.encoding, Encoding::Deflate(_)) { WEIGHT_OF_DEFLATE } else { 1 }
     }
-}
-
-/// How much work a read was.
-#[inline]
-fn work(weight: usize, bytes: usize, is_piece: bool) -> usize {
-    let work = weight * bytes;
-    if is_piece { work.max(PIECE_COST) } else { work }
 }
 
 /// Brings the messages of one read to the inbox under one lock.
@@ -186,28 +178,5 @@ impl Sink for Delivery<'_> {
         self.bytes += payload.as_bytes().len();
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
         batch.message(self.conn, self.now, kind, payload);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pace::Sent;
-
-    #[test]
-    fn who_sends_messages_byte_by_byte_sends_much() {
-        let sends_much = |reads_a_second: u64, is_piece: fn(u64) -> bool| {
-            let mut sent = Sent::default();
-            for read in 0..reads_a_second {
-                let bytes = if is_piece(read) { 1 } else { MESSAGE_COST + 100 };
-                let now = Duration::from_millis(1_000 + 1_000 * read / reads_a_second);
-                sent.add(work(1, bytes, is_piece(read)), true, now);
-            }
-            sent.is_much()
-        };
-        assert!(sends_much(450, |read| read % 100 > 0), "four messages in 450 pieces");
-        assert!(!sends_much(450, |_| false), "450 whole ones");
-        assert!(!sends_much(90, |read| read % 3 > 0), "thirty messages that each come in three packets");
-        assert_eq!(work(8, 1024, true), 8 * 1024, "a piece that is much by itself costs what it is");
     }
 }

@@ -25,7 +25,8 @@ impl Conn {
         let last = frames.last().and_then(|&last| commands.list.get(last as usize));
         let ending = last.map(|command| &command.what).filter(|what| what.is_ending());
         let frames = frames.get(..frames.len() - usize::from(ending.is_some())).unwrap_or_default();
-        if !frames.is_empty() && self.unfinished.is_some() {
+        let is_unfinished = !frames.is_empty() && self.unfinished.is_some();
+        if is_unfinished {
             // It may be the end of this connection that there is no room for it.
             self.finish(hub);
         }
@@ -39,6 +40,9 @@ impl Conn {
         }
         if !frames.is_empty() {
             self.send_messages(hub, commands, frames, pieces);
+        }
+        if is_unfinished {
+            self.tell_room(hub);
         }
         if holding && ending.is_some() {
             return self.release(hub);
@@ -171,19 +175,19 @@ impl Conn {
 
     fn has_own_room(&self, hub: &Hub, len: usize) -> bool {
         let settings = &hub.shared.settings;
-        let waiting = self.waiting();
+        let waiting = self.outbox.queue.waiting();
         let fits = waiting.bytes == 0 || waiting.bytes + len <= settings.send_queue_bytes;
         fits && waiting.messages < settings.send_queue_messages
     }
 
-    /// What waits here and is not in the sum of all queues yet.
+    /// What lies in the outbox and is not in the sum of all queues yet.
     fn unpublished(&self) -> usize {
-        self.waiting().bytes.saturating_sub(self.outbox.published.bytes)
+        self.outbox.queue.waiting().bytes.saturating_sub(self.outbox.published.bytes)
     }
 
-    /// Bytes that wait here.
+    /// Bytes that wait in the outbox.
     pub(crate) fn queued(&self) -> usize {
-        self.waiting().bytes
+        self.outbox.queue.waiting().bytes
     }
 
     /// All queues together are too large and this one is the largest: what waits here is given up by the slow-consumer
@@ -268,8 +272,10 @@ impl Conn {
 
     pub(super) fn tell_drain(&mut self, hub: &mut Hub) {
         let settings = &hub.shared.settings;
-        let waiting = self.waiting();
-        let below_half = waiting.bytes <= settings.send_queue_bytes / 2
+        let waiting = self.outbox.queue.waiting();
+        // What is compressed in turns counts as well, and tells of the room when it is done.
+        let below_half = self.unfinished.is_none()
+            && waiting.bytes <= settings.send_queue_bytes / 2
             && waiting.messages <= settings.send_queue_messages / 2;
         if self.drain_wanted && below_half && *self.protocol.state() == State::Open {
             self.drain_wanted = false;
@@ -287,6 +293,7 @@ impl Conn {
         if self.unfinished.is_some() {
             let was_open = *self.protocol.state() == State::Open;
             self.finish(hub);
+            self.tell_room(hub);
             if was_open && *self.protocol.state() != State::Open {
                 // There was no room for it: a close frame is on its way, and nothing comes behind that.
                 return frames.clear();
@@ -361,9 +368,9 @@ impl Conn {
         self.tell_drain(hub);
     }
 
-    /// Tells hosts, and the sum over all connections, what waits here now.
+    /// Tells hosts, and the sum over all connections, what lies in the outbox now.
     pub(super) fn publish(&mut self, hub: &Hub) {
-        let waiting = self.waiting();
+        let waiting = self.outbox.queue.waiting();
         let before = std::mem::replace(&mut self.outbox.published, waiting);
         if waiting == before {
             return;

@@ -9,7 +9,7 @@ pub(super) struct Slot {
     pub(super) conn: u64,
     /// The connection whose slot it is until its very end; from the first word of a close on it is open no more.
     pub(super) owner: u64,
-    /// What lies in its outbox, and what is not compressed yet.
+    /// What lies in its outbox, or is compressed in turns.
     pub(super) outbox: Waiting,
     /// What was sent in `batch`, and in the one before it: the thread deals with one while the next is filled.
     pub(super) sent: Waiting,
@@ -62,7 +62,7 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     #[inline]
-    pub(crate) fn plus(self, more: Waiting) -> Waiting {
+    pub(super) fn plus(self, more: Waiting) -> Waiting {
         Waiting { bytes: self.bytes + more.bytes, messages: self.messages + more.messages }
     }
 }
