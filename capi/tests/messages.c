@@ -171,7 +171,7 @@ static void a_drain_says_what_broadcasts_left_out(void)
     size_t len;
     uint64_t conn;
     struct pollfd ready[2] = { { 0, POLLIN, 0 }, { 0, POLLIN, 0 } };
-    int sent = 0, received = 0, fd = open_to(server, &conn);
+    int sent = 0, received = 0, left_out, status, fd = open_to(server, &conn);
 
     CHECK(message != NULL);
     do {
@@ -193,11 +193,21 @@ static void a_drain_says_what_broadcasts_left_out(void)
     CHECK_EQ(event.type, WSENGINE_EVENT_DRAIN);
     CHECK_EQ(event.conn, conn);
     CHECK(event.code > 0);
-    CHECK_EQ(send_text(server, conn, "end"), WSENGINE_OK);
+    left_out = event.code;
+    /* The last broadcasts may have been on their way when there was room: then there is none again, and some are left out. */
+    while ((status = send_text(server, conn, "end")) == WSENGINE_ERR_WOULD_BLOCK) {
+        CHECK_EQ(ws_receive(fd, message, SIZE + 1, &len), WS_BINARY);
+        received++;
+    }
+    CHECK_EQ(status, WSENGINE_OK);
     while (ws_receive(fd, message, SIZE + 1, &len) == WS_BINARY)
         received++;
     CHECK_TEXT(message, "end");
-    CHECK_EQ(received, sent - event.code);
+    while (received != sent - left_out) {
+        event = expect(server, WSENGINE_EVENT_DRAIN);
+        CHECK(event.code > 0);
+        left_out += event.code;
+    }
     free(message);
     close(fd);
     wsengine_free(server);
