@@ -194,7 +194,7 @@ static void a_drain_says_what_broadcasts_left_out(void)
     CHECK_EQ(event.conn, conn);
     CHECK(event.code > 0);
     left_out = event.code;
-    /* The last broadcasts may have been on their way when there was room: then there is none again, and some are left out. */
+    /* The last broadcasts may have been on their way when there was room: then there is none again. */
     while ((status = send_text(server, conn, "end")) == WSENGINE_ERR_WOULD_BLOCK) {
         CHECK_EQ(ws_receive(fd, message, SIZE + 1, &len), WS_BINARY);
         received++;
