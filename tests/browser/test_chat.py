@@ -190,8 +190,7 @@ class WhatWasSaidBefore(unittest.TestCase):
         wait_for(lambda: "1006" in ada.text("#log"), "the end")
         self.server = Server("chat", self.server.port)
         self.addCleanup(self.server.kill)
-        if ada.visible("#retry-now"):
-            ada.click("#retry-now")
+        ada.click_if_visible("#retry-now")
         wait_for(lambda: "Something that was said meanwhile is missing" in ada.text("#log"), "the gap")
 
 
@@ -230,8 +229,7 @@ class TheConnectionEnds(unittest.TestCase):
         self.assertTrue(say_nothing)
 
         self.server = Server("chat", self.server.port)
-        if ada.visible("#retry-now"):
-            ada.click("#retry-now")
+        ada.click_if_visible("#retry-now")
         for browser in (ada, grace):
             wait_for(lambda: sorted(people(browser)) == ["Ada", "Grace"], "both to be back")
         say(ada, "there you are")

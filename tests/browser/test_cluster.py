@@ -82,8 +82,7 @@ class TwoNodes(unittest.TestCase):
         wait_for(lambda: "1006" in windows["Ada"].text("#log"), "Ada's page to notice")
         say(grace, "still here")
         wait_for(lambda: messages(grace)[-1:] == ["still here"], "Grace to go on")
-        if katherine.visible("#retry-now"):
-            katherine.click("#retry-now")
+        katherine.click_if_visible("#retry-now")
         wait_for(lambda: messages(katherine) == ["before", "still here"], "Katherine to be back, and to have missed nothing")
         self.assertNotIn("missing", katherine.text("#log"))
 

@@ -114,6 +114,13 @@ class Browser:
     def click(self, css):
         self.call("POST", f"/element/{self.find(css)}/click", {})
 
+    def click_if_visible(self, css):
+        """Looks and clicks in one step, for what the page itself may hide between two."""
+        self.run("""
+            const element = document.querySelector(arguments[0]);
+            if (element?.checkVisibility({visibilityProperty: true})) element.click();
+        """, css)
+
     def fill(self, css, text):
         """Replaces what is in a field."""
         element = self.find(css)
