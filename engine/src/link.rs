@@ -274,21 +274,33 @@ fn max_pushers(settings: &Settings, open_files: usize) -> usize {
     if settings.push_listen.is_empty() { 0 } else { (open_files / 8).clamp(2, MAX_PUSHERS) }
 }
 
-/// A place among those that may be connected. It is taken with the 101 and given back when this is dropped.
+/// A place among those that may be connected. It is taken with the 101 and given back when this is dropped, however its
+/// connection ends; so is what counted of its queue.
 pub(crate) struct Seat {
     shared: Arc<Shared>,
     ip: Option<IpAddr>,
+    queued_bytes: usize,
 }
 
 impl Seat {
     /// Takes a seat, or says why there is none.
     pub(crate) fn take(shared: &Arc<Shared>, ip: Option<IpAddr>) -> Result<Seat, &'static str> {
-        shared.seats.take(ip).map(|()| Seat { shared: shared.clone(), ip })
+        shared.seats.take(ip).map(|()| Seat { shared: shared.clone(), ip, queued_bytes: 0 })
+    }
+
+    /// What lies in its queue now, for the sum of all queues.
+    pub(crate) fn count_queue(&mut self, bytes: usize) {
+        let before = std::mem::replace(&mut self.queued_bytes, bytes);
+        // Less than before wraps, and so does the sum.
+        self.shared.queued_bytes.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        if self.queued_bytes > 0 {
+            self.count_queue(0);
+        }
         self.shared.seats.leave(self.ip);
     }
 }
@@ -413,6 +425,22 @@ mod tests {
             seats.leave(ip);
         }
         assert!(seats.by_ip.lock().unwrap().is_empty());
+    }
+
+    /// Also of one that a fault of ours ends, which publishes nothing any more.
+    #[test]
+    fn with_a_seat_goes_what_counted_of_its_queue() {
+        let shared = Arc::new(Shared::new(Config::new().settings, None, 1_024).unwrap());
+        let queued = || shared.queued_bytes.load(Ordering::Relaxed);
+        let (mut one, mut two) = (Seat::take(&shared, None).unwrap(), Seat::take(&shared, None).unwrap());
+        one.count_queue(100);
+        two.count_queue(7);
+        one.count_queue(40);
+        assert_eq!(queued(), 47);
+        drop(one);
+        assert_eq!(queued(), 7);
+        drop(two);
+        assert_eq!((queued(), shared.seats.taken.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(crate) struct Conn {
     pub(crate) id: ConnId,
     stream: Stream,
     /// Given back when the socket is closed.
-    _seat: Seat,
+    seat: Seat,
     protocol: Protocol,
     phase: Phase,
     outbox: Outbox,
@@ -160,7 +160,7 @@ impl Conn {
         Conn {
             id,
             stream,
-            _seat: seat,
+            seat,
             protocol,
             phase: Phase::Live,
             outbox: Outbox::default(),

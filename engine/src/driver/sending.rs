@@ -9,7 +9,6 @@ use crate::stream::Stream;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use tokio::io::AsyncWrite;
 use wsengine_proto::State;
@@ -375,12 +374,7 @@ impl Conn {
         if waiting == before {
             return;
         }
-        let total = &hub.shared.queued_bytes;
-        if waiting.bytes >= before.bytes {
-            total.fetch_add(waiting.bytes - before.bytes, Ordering::Relaxed);
-        } else {
-            total.fetch_sub(before.bytes - waiting.bytes, Ordering::Relaxed);
-        }
+        self.seat.count_queue(waiting.bytes);
         hub.note_queue(waiting.bytes);
         hub.link().mailbox.publish(self.id, waiting);
     }
