@@ -315,6 +315,11 @@ impl Socket {
         poll_fn(|cx| self.place.poll_io(cx, TO_READ, || sys::peek_first(&self.socket))).await
     }
 
+    /// Is there something to read, an end or an error as well, whatever the set has told of so far?
+    pub(crate) fn has_unread(&self) -> bool {
+        sys::peek_first(&self.socket).map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |_| true)
+    }
+
     /// From now on what is written may wait for the end, which follows at once, so that one packet has both. With two, where
     /// the peer does not acknowledge the first at once, the system sends one of them again, about 10 ms later: those of all
     /// connections that have ended in a tick of its clock in one go, before it lets the thread go on.
@@ -444,6 +449,19 @@ pub(crate) mod tests {
             });
             socket.write_all(&vec![7; BYTES]).await.unwrap();
             assert!(reader.join().unwrap().iter().all(|byte| *byte == 7));
+        });
+    }
+
+    #[test]
+    fn what_nobody_has_read_is_known_though_nobody_has_looked() {
+        with_pair(async |mut socket, mut peer| {
+            assert!(!socket.has_unread());
+            peer.write_all(b"pong").unwrap();
+            assert!(socket.has_unread());
+            assert_eq!(socket.read(&mut [0; 16]).await.unwrap(), 4);
+            assert!(!socket.has_unread());
+            drop(peer);
+            assert!(socket.has_unread(), "its end");
         });
     }
 

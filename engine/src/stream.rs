@@ -128,11 +128,19 @@ impl Stream {
 
     /// Has the peer closed its side, or is the connection broken? Nothing is read for it.
     pub(crate) fn has_hung_up(&self) -> bool {
-        let socket = match self {
+        sys::has_hung_up(self.socket().as_fd())
+    }
+
+    /// Has the peer said something that nobody has read yet, be it that it has ended?
+    pub(crate) fn has_unread(&self) -> bool {
+        self.socket().has_unread()
+    }
+
+    fn socket(&self) -> &Socket {
+        match self {
             Stream::Plain(socket) => socket,
             Stream::Tls(tls) => &tls.get_ref().0.socket,
-        };
-        sys::has_hung_up(socket.as_fd())
+        }
     }
 
     /// As [`AsyncRead::poll_read`], but nobody is woken for what a read that has stopped has left. Says as well what TLS has

@@ -4,6 +4,7 @@ import mmap
 import os
 import resource
 import signal
+import socket
 import struct
 import subprocess
 import tempfile
@@ -38,6 +39,7 @@ while ($event = ws_poll_event()) {
 """
 PHP = ["php", "-d", f"extension={ROOT / 'target/release/libwsengine_php.so'}", "-r"]
 ENFILE, EMFILE = 23, 24
+TEXT, PING, PONG = 0x1, 0x9, 0xA
 
 
 class Faults:
@@ -174,19 +176,55 @@ class Exhaustion(unittest.TestCase):
         self.stops(server)
 
     def test_a_process_that_was_stopped_holds_nobody_for_dead(self):
-        """All its time limits are over when it goes on; but the answers of the peers lie in its sockets."""
-        # So many clients in Python need a while to answer on a busy machine.
-        command = [*ECHO, "ping_interval_ms=50", "pong_timeout_ms=1000"]
-        server, url = self.start(command)
-        clients = [self.client(url) for _ in range(50)]
-        for _ in range(5):
-            time.sleep(0.13)
+        """All its time limits are over when it goes on; but the answers of the peers lie in its sockets. They are read in
+        several rounds, and before they have spoken in turns."""
+        server, url = self.start([*ECHO, "ping_interval_ms=50", "pong_timeout_ms=1500"])
+        peers = [self.enterContext(Peer(url)) for _ in range(70)]
+        for _ in range(3):
+            pings = [peer.next(PING) for peer in peers]
             server.send_signal(signal.SIGSTOP)
-            time.sleep(1.3)
+            for peer, payload in zip(peers, pings):
+                peer.send(PONG, payload)
+            time.sleep(1.7)
             server.send_signal(signal.SIGCONT)
-            for client in clients:
-                self.echoes(client)
+            for peer in peers:
+                peer.send(TEXT, b"hello")
+                self.assertEqual(peer.next(TEXT), b"hello")
         self.stops(server)
+
+
+class Peer:
+    """One that answers pings when the test says so."""
+
+    def __init__(self, url):
+        host, port = url.removeprefix("ws://").split(":")
+        self.socket = socket.create_connection((host, int(port)), SECONDS)
+        self.received = self.socket.makefile("rb")
+        self.socket.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        while self.received.readline().strip():
+            pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.received.close()
+        self.socket.close()
+
+    def send(self, opcode, payload):
+        """A short frame, masked with zeros."""
+        self.socket.sendall(bytes((0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0)) + payload)
+
+    def next(self, wanted):
+        """The payload of the next short frame with this opcode. What comes before it is left unanswered."""
+        while True:
+            opcode, length = self.received.read(2)
+            payload = self.received.read(length)
+            if opcode & 0x0F == wanted:
+                return payload
 
 
 def cpu_seconds(process):

@@ -191,14 +191,24 @@ impl Connection {
         at.map(Duration::from_millis)
     }
 
+    /// Has the peer been silent for too long, so that [`Connection::on_deadline`] sends it away or ends it? What it has said
+    /// and nobody has looked at yet is better received before.
+    pub fn is_overdue(&self, now: Duration, limits: &Limits) -> bool {
+        let now_ms = millis(now);
+        match self.state() {
+            State::Closed(_) => false,
+            State::Closing => self.life.answer_until(limits).is_some_and(|until| now_ms >= until),
+            State::Open if self.blocked => false,
+            State::Open => matches!(self.heartbeat.due(now_ms, limits), Due::Dead | Due::Idle),
+        }
+    }
+
     /// Does what time demands: a ping, a close for idleness, the end of a dead peer.
     pub fn on_deadline(&mut self, now: Duration, limits: &Limits, out: &mut Vec<u8>) {
         let now_ms = millis(now);
         match self.state() {
             State::Closed(_) => {}
-            State::Closing if self.life.answer_until(limits).is_some_and(|until| now_ms >= until) => {
-                self.end_as_said(false);
-            }
+            State::Closing if self.is_overdue(now, limits) => self.end_as_said(false),
             State::Closing => {}
             State::Open if self.blocked => self.heartbeat.excuse(now_ms),
             State::Open => match self.heartbeat.due(now_ms, limits) {

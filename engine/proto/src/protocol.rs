@@ -65,6 +65,10 @@ impl Protocol {
         either!(self, connection => connection.deadline(limits))
     }
 
+    pub fn is_overdue(&self, now: Duration, limits: &Limits) -> bool {
+        either!(self, connection => connection.is_overdue(now, limits))
+    }
+
     pub fn on_deadline(&mut self, now: Duration, limits: &Limits, out: &mut Vec<u8>) {
         either!(self, connection => connection.on_deadline(now, limits, out));
     }

@@ -73,6 +73,8 @@ pub(crate) struct Conn {
     dropped: u64,
     /// When the outbox last moved.
     progress: Duration,
+    /// It was too late for its peer when there was something to read: at the end of its next turn we know.
+    is_judged: bool,
     /// It waits for a turn of those who send much.
     ticket: Option<hub::Ticket>,
     /// Where it is entered in the timers.
@@ -177,6 +179,7 @@ impl Conn {
             drain_wanted: false,
             dropped: 0,
             progress: now,
+            is_judged: false,
             ticket: None,
             entry: None,
             waker,
@@ -260,6 +263,10 @@ impl Conn {
         let sends_much = self.sent.is_burst() || (self.sent.is_much() && hub.others_are_there());
         let is_new = !self.has_spoken && !self.sent.is_known();
         hub.set_in_line(self.id.slot(), sends_much || waits_for_much || !is_all || is_new);
+        if std::mem::take(&mut self.is_judged) && self.phase == Phase::Live {
+            self.keep_time(hub);
+            self.schedule(hub);
+        }
     }
 
     /// The inbox has room again.
@@ -289,18 +296,20 @@ impl Conn {
     }
 
     fn live_timer(&mut self, hub: &mut Hub) {
-        let shared = hub.shared.clone();
+        // It may wait for its turn, or the process was stopped: the answer lies in the socket.
+        if self.protocol.is_overdue(hub.now, &hub.shared.settings.limits) && self.stream.has_unread() {
+            self.is_judged = true;
+            return self.wake();
+        }
+        self.keep_time(hub);
+    }
+
+    fn keep_time(&mut self, hub: &mut Hub) {
+        if matches!(self.protocol.state(), State::Closed(_)) {
+            return self.wake();
+        }
         let mut frames = Vec::new();
-        self.protocol.on_deadline(hub.now, &shared.settings.limits, &mut frames);
-        if *self.protocol.state() != State::Open {
-            hub.link().mailbox.closing(self.id);
-        }
-        self.send_control(hub, &mut frames);
-        if self.has_unsent() && hub.now >= self.progress + shared.settings.write_stall {
-            hub.link().counters.slow_closed.add(1);
-            hub.log_fault(self.id, code::TRY_AGAIN, "the connection takes nothing");
-            return self.cut(hub, code::TRY_AGAIN, "the connection takes nothing");
-        }
+        self.protocol.on_deadline(hub.now, &hub.shared.settings.limits, &mut frames);
         if let State::Closed(ending) = self.protocol.state() {
             if ending.code == code::ABNORMAL {
                 hub.link().counters.dead_peers.add(1);
@@ -308,6 +317,24 @@ impl Conn {
             }
             self.wake();
         }
+        if *self.protocol.state() != State::Open {
+            hub.link().mailbox.closing(self.id);
+        }
+        self.send_control(hub, &mut frames);
+        if self.is_stalled(hub) {
+            // After a stop of the process it may take something again, and was only not asked.
+            let waker = self.waker.clone();
+            self.flush(hub, &mut Context::from_waker(&waker));
+        }
+        if self.is_stalled(hub) {
+            hub.link().counters.slow_closed.add(1);
+            hub.log_fault(self.id, code::TRY_AGAIN, "the connection takes nothing");
+            self.cut(hub, code::TRY_AGAIN, "the connection takes nothing");
+        }
+    }
+
+    fn is_stalled(&self, hub: &Hub) -> bool {
+        self.has_unsent() && hub.now >= self.progress + hub.shared.settings.write_stall
     }
 
     /// Enters the next deadline in the timers.
@@ -320,7 +347,8 @@ impl Conn {
                 // at least as often as pings are due.
                 let interval = settings.limits.ping_interval;
                 let look = if interval.is_zero() { Duration::MAX } else { hub.now + interval };
-                let protocol = self.protocol.deadline(&settings.limits).map(|deadline| deadline.min(look));
+                let deadline = self.protocol.deadline(&settings.limits).filter(|_| !self.is_judged);
+                let protocol = deadline.map(|deadline| deadline.min(look));
                 [stall, protocol].into_iter().flatten().min()
             }
             Phase::Holding { until } | Phase::Flushing { until } | Phase::Lingering { until, .. } => {

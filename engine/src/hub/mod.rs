@@ -391,6 +391,8 @@ impl Hub {
     }
 
     fn run_timer(&mut self, tick: Tick, slot: u32) {
+        // For each: the process may be stopped between two of them, and what a ping waits for begins when it is sent.
+        self.now = self.shared.now();
         if let Some(mut conn) = self.take(slot) {
             conn.on_timer(self, tick);
             self.put_back(conn);

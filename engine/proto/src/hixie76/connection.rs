@@ -116,6 +116,12 @@ impl Hixie76 {
         at.map(Duration::from_millis)
     }
 
+    /// As [`Connection::is_overdue`](crate::Connection::is_overdue).
+    pub fn is_overdue(&self, now: Duration, limits: &Limits) -> bool {
+        let is_excused = self.blocked && *self.state() == State::Open;
+        !is_excused && self.deadline(limits).is_some_and(|deadline| now >= deadline)
+    }
+
     /// Does what time demands: a close for idleness, the end of a peer that does not answer ours.
     pub fn on_deadline(&mut self, now: Duration, limits: &Limits, out: &mut Vec<u8>) {
         if self.deadline(limits).is_none_or(|deadline| now < deadline) {

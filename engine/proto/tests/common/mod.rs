@@ -293,8 +293,12 @@ impl Server {
         self.conn.deadline(&self.limits)
     }
 
+    /// What is overdue, and nothing else, is sent away or ended.
     pub(crate) fn on_deadline(&mut self) {
+        let before = self.conn.state().clone();
+        let is_overdue = self.conn.is_overdue(self.now, &self.limits);
         self.conn.on_deadline(self.now, &self.limits, &mut self.out);
+        assert_eq!(*self.conn.state() != before, is_overdue);
     }
 
     /// What was sent since it was asked last.

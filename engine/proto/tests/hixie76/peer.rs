@@ -70,7 +70,10 @@ impl Peer {
 
     pub(crate) fn at(&mut self, after: Duration) -> &mut Self {
         self.now = Duration::from_secs(1_000) + after;
+        let before = self.conn.state().clone();
+        let is_overdue = self.conn.is_overdue(self.now, &self.limits);
         self.conn.on_deadline(self.now, &self.limits, &mut self.out);
+        assert_eq!(*self.conn.state() != before, is_overdue);
         self
     }
 
