@@ -119,8 +119,8 @@ async fn watchdog(shared: Arc<Shared>) {
 /// Runs the timers of the hub.
 async fn timers(shared: Arc<Shared>) {
     loop {
-        // The process may have been stopped, or its machine: then all deadlines are over, but what the peers have said
-        // meanwhile lies in the sockets. It comes first.
+        // The process may have been stopped, or its machine: then all deadlines are over, but the peers have said and taken
+        // something meanwhile. The sockets are looked at first.
         tokio::task::yield_now().await;
         let next = hub::with(Hub::run_timers).flatten();
         let mut sleep = pin!(next.map(|next| sleep_until(Instant::from_std(shared.started + next))));
