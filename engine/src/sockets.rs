@@ -220,6 +220,15 @@ impl Place {
         is_ready == Some(true)
     }
 
+    /// It is known to be ready.
+    fn is(&self, what: u8) {
+        with(|sockets| {
+            if let Some(state) = sockets.states.get_mut(self.0 as usize) {
+                state.ready |= what;
+            }
+        });
+    }
+
     /// It is not ready: now the set has to tell when it is. An error: it cannot be watched.
     #[inline]
     fn is_not(&self, what: u8) -> io::Result<()> {
@@ -315,9 +324,15 @@ impl Socket {
         poll_fn(|cx| self.place.poll_io(cx, TO_READ, || sys::peek_first(&self.socket))).await
     }
 
-    /// Is there something to read, an end or an error as well, whatever the set has told of so far?
-    pub(crate) fn has_unread(&self) -> bool {
-        sys::peek_first(&self.socket).map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |_| true)
+    /// Is there something to read, an end or an error as well, though the set has not told of it yet? Then the next read
+    /// finds it.
+    pub(crate) fn notice_unread(&self) -> bool {
+        let is_there = sys::peek_first(&self.socket)
+            .map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |_| true);
+        if is_there {
+            self.place.is(READABLE);
+        }
+        is_there
     }
 
     /// From now on what is written may wait for the end, which follows at once, so that one packet has both. With two, where
@@ -453,15 +468,25 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_nobody_has_read_is_known_though_nobody_has_looked() {
+    fn what_nobody_has_read_is_noticed_though_nobody_has_looked() {
         with_pair(async |mut socket, mut peer| {
-            assert!(!socket.has_unread());
+            let mut buffer = [0; 16];
+            let mut reads = |socket: &mut Socket| {
+                let (read, cx) = (&mut ReadBuf::new(&mut buffer), &mut Context::from_waker(Waker::noop()));
+                Pin::new(socket)
+                    .poll_read(cx, read)
+                    .map(|result| result.map(|()| read.filled().len()).unwrap())
+            };
+            assert!(!socket.notice_unread());
+            assert_eq!(reads(&mut socket), Poll::Pending);
             peer.write_all(b"pong").unwrap();
-            assert!(socket.has_unread());
-            assert_eq!(socket.read(&mut [0; 16]).await.unwrap(), 4);
-            assert!(!socket.has_unread());
+            assert_eq!(reads(&mut socket), Poll::Pending);
+            assert!(socket.notice_unread());
+            assert_eq!(reads(&mut socket), Poll::Ready(4));
+            assert!(!socket.notice_unread());
             drop(peer);
-            assert!(socket.has_unread(), "its end");
+            assert!(socket.notice_unread());
+            assert_eq!(reads(&mut socket), Poll::Ready(0), "its end");
         });
     }
 

@@ -132,8 +132,8 @@ impl Stream {
     }
 
     /// Has the peer said something that nobody has read yet, be it that it has ended?
-    pub(crate) fn has_unread(&self) -> bool {
-        self.socket().has_unread()
+    pub(crate) fn notice_unread(&self) -> bool {
+        self.socket().notice_unread()
     }
 
     fn socket(&self) -> &Socket {

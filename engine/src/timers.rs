@@ -20,6 +20,10 @@ impl Tick {
         Tick(deadline.as_nanos().div_ceil(TICK.as_nanos()) as u64)
     }
 
+    fn after(now: Duration) -> Self {
+        Tick((now.as_nanos() / TICK.as_nanos()) as u64 + 1)
+    }
+
     fn time(self) -> Duration {
         Duration::from_millis(self.0.saturating_mul(TICK.as_millis() as u64))
     }
@@ -29,6 +33,9 @@ impl Tick {
 #[derive(Default)]
 pub(crate) struct Timers {
     ticks: BTreeMap<Tick, Vec<u32>>,
+    /// Nothing is entered before: what is over comes up after the ticks that have come. Else who cannot be dealt with at once
+    /// would keep the thread with it.
+    from: Tick,
     waker: Option<Waker>,
 }
 
@@ -36,7 +43,7 @@ impl Timers {
     /// Enters a connection for `deadline` unless `entry`, where it is entered already, comes no later.
     pub(crate) fn schedule(&mut self, slot: u32, deadline: Option<Duration>, entry: &mut Option<Tick>) {
         let Some(deadline) = deadline else { return };
-        let tick = Tick::at_or_after(deadline);
+        let tick = Tick::at_or_after(deadline).max(self.from);
         if entry.is_some_and(|entry| entry <= tick) {
             return;
         }
@@ -55,6 +62,7 @@ impl Timers {
 
     /// The entries of one tick that has come.
     pub(crate) fn pop(&mut self, now: Duration) -> Option<(Tick, Vec<u32>)> {
+        self.from = Tick::after(now);
         let entry = self.ticks.first_entry().filter(|entry| entry.key().time() <= now)?;
         Some(entry.remove_entry())
     }
@@ -85,6 +93,18 @@ mod tests {
         assert_eq!(timers.pop(ms(39)), None);
         assert_eq!(timers.pop(ms(40)), Some((entry.unwrap(), vec![7])));
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn what_is_over_comes_up_but_not_again_and_again() {
+        let mut timers = Timers::default();
+        timers.schedule(7, Some(ms(60)), &mut None);
+        assert!(timers.pop(ms(100)).is_some());
+        for over in [0, 60, 100] {
+            timers.schedule(7, Some(ms(over)), &mut None);
+        }
+        assert_eq!(timers.pop(ms(100)), None);
+        assert_eq!(timers.pop(ms(120)).unwrap().1, [7; 3]);
     }
 
     #[test]

@@ -171,7 +171,7 @@ def main():
             print(run.line(nobody), flush=True)
             if options.check:
                 nobody.once_more()
-        if not (late := [run for run in runs if run.p99 > 2 * nobody.p99]):
+        if not (late := [run for run in late if run.p99 > 2 * nobody.p99]):
             break
     if options.check:
         for run in late:

@@ -39,7 +39,7 @@ while ($event = ws_poll_event()) {
 """
 PHP = ["php", "-d", f"extension={ROOT / 'target/release/libwsengine_php.so'}", "-r"]
 ENFILE, EMFILE = 23, 24
-TEXT, PING, PONG = 0x1, 0x9, 0xA
+TEXT, BINARY, PING, PONG = 0x1, 0x2, 0x9, 0xA
 
 
 class Faults:
@@ -176,16 +176,22 @@ class Exhaustion(unittest.TestCase):
         self.stops(server)
 
     def test_a_process_that_was_stopped_holds_nobody_for_dead(self):
-        """All its time limits are over when it goes on; but the answers of the peers lie in its sockets. They are read in
-        several rounds, and before they have spoken in turns."""
-        server, url = self.start([*ECHO, "ping_interval_ms=50", "pong_timeout_ms=1500"])
-        peers = [self.enterContext(Peer(url)) for _ in range(70)]
-        for _ in range(3):
+        """All its time limits are over when it goes on; but the answers of the peers lie in its sockets, more than it reads
+        in one go, and those of some whose queues are full."""
+        limits = ["ping_interval_ms=50", "pong_timeout_ms=3000", "write_stall_ms=3000"]
+        server, url = self.start([*ECHO, "io_threads=1", *limits])
+        peers = [self.enterContext(Peer(url)) for _ in range(400)]
+        # At once, in the middle of its pings, and when it is idle.
+        for pause in 0, 0.04:
+            stalled = [self.enterContext(Peer(url, receive_bytes=4096)) for _ in range(4)]
+            for peer in stalled:
+                peer.send(BINARY, bytes(6 << 20))
             pings = [peer.next(PING) for peer in peers]
+            time.sleep(pause)
             server.send_signal(signal.SIGSTOP)
-            for peer, payload in zip(peers, pings):
+            for peer, payload in zip([*peers, *stalled], [*pings, *[b""] * len(stalled)]):
                 peer.send(PONG, payload)
-            time.sleep(1.7)
+            time.sleep(3.3)
             server.send_signal(signal.SIGCONT)
             for peer in peers:
                 peer.send(TEXT, b"hello")
@@ -196,9 +202,13 @@ class Exhaustion(unittest.TestCase):
 class Peer:
     """One that answers pings when the test says so."""
 
-    def __init__(self, url):
+    def __init__(self, url, receive_bytes=None):
         host, port = url.removeprefix("ws://").split(":")
-        self.socket = socket.create_connection((host, int(port)), SECONDS)
+        self.socket = socket.socket()
+        self.socket.settimeout(SECONDS)
+        if receive_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.connect((host, int(port)))
         self.received = self.socket.makefile("rb")
         self.socket.sendall(
             b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -215,13 +225,17 @@ class Peer:
         self.socket.close()
 
     def send(self, opcode, payload):
-        """A short frame, masked with zeros."""
-        self.socket.sendall(bytes((0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0)) + payload)
+        """A frame, masked with zeros."""
+        length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xff" + struct.pack("!Q", len(payload))
+        self.socket.sendall(bytes([0x80 | opcode]) + length + bytes(4) + payload)
 
     def next(self, wanted):
         """The payload of the next short frame with this opcode. What comes before it is left unanswered."""
         while True:
-            opcode, length = self.received.read(2)
+            header = self.received.read(2)
+            if not header:
+                raise EOFError("the server has closed the connection")
+            opcode, length = header
             payload = self.received.read(length)
             if opcode & 0x0F == wanted:
                 return payload

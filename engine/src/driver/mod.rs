@@ -73,8 +73,8 @@ pub(crate) struct Conn {
     dropped: u64,
     /// When the outbox last moved.
     progress: Duration,
-    /// It was too late for its peer when there was something to read: at the end of its next turn we know.
-    is_judged: bool,
+    /// It was too late for its peer when there was something to read. That comes first, in its next turn, then the verdict.
+    is_accused: bool,
     /// It waits for a turn of those who send much.
     ticket: Option<hub::Ticket>,
     /// Where it is entered in the timers.
@@ -179,7 +179,7 @@ impl Conn {
             drain_wanted: false,
             dropped: 0,
             progress: now,
-            is_judged: false,
+            is_accused: false,
             ticket: None,
             entry: None,
             waker,
@@ -263,7 +263,7 @@ impl Conn {
         let sends_much = self.sent.is_burst() || (self.sent.is_much() && hub.others_are_there());
         let is_new = !self.has_spoken && !self.sent.is_known();
         hub.set_in_line(self.id.slot(), sends_much || waits_for_much || !is_all || is_new);
-        if std::mem::take(&mut self.is_judged) && self.phase == Phase::Live {
+        if std::mem::take(&mut self.is_accused) && self.phase == Phase::Live {
             self.keep_time(hub);
             self.schedule(hub);
         }
@@ -296,12 +296,17 @@ impl Conn {
     }
 
     fn live_timer(&mut self, hub: &mut Hub) {
-        // It may wait for its turn, or the process was stopped: the answer lies in the socket.
-        if self.protocol.is_overdue(hub.now, &hub.shared.settings.limits) && self.stream.has_unread() {
-            self.is_judged = true;
+        // It may wait for its turn, or the process was stopped, and the answer is there.
+        if self.protocol.is_overdue(hub.now, &hub.shared.settings.limits) && self.has_unread() {
+            self.is_accused = true;
             return self.wake();
         }
         self.keep_time(hub);
+    }
+
+    /// Is there something that its next turn reads?
+    fn has_unread(&mut self) -> bool {
+        self.stream.notice_unread() || !self.leftover.is_empty() || self.ticket.is_some()
     }
 
     fn keep_time(&mut self, hub: &mut Hub) {
@@ -315,7 +320,7 @@ impl Conn {
                 hub.link().counters.dead_peers.add(1);
                 hub.log_fault(self.id, ending.code, "no answer to a ping");
             }
-            self.wake();
+            return self.wake();
         }
         if *self.protocol.state() != State::Open {
             hub.link().mailbox.closing(self.id);
@@ -341,14 +346,15 @@ impl Conn {
     pub(crate) fn schedule(&mut self, hub: &mut Hub) {
         let settings = &hub.shared.settings;
         let deadline = match self.phase {
+            // It is over, and would come up again before its turn.
+            Phase::Live if self.is_accused => None,
             Phase::Live => {
                 let stall = self.has_unsent().then(|| self.progress + settings.write_stall);
                 // A pong makes the next ping due before the end of the wait for it, and nobody enters that: so look
                 // at least as often as pings are due.
                 let interval = settings.limits.ping_interval;
                 let look = if interval.is_zero() { Duration::MAX } else { hub.now + interval };
-                let deadline = self.protocol.deadline(&settings.limits).filter(|_| !self.is_judged);
-                let protocol = deadline.map(|deadline| deadline.min(look));
+                let protocol = self.protocol.deadline(&settings.limits).map(|deadline| deadline.min(look));
                 [stall, protocol].into_iter().flatten().min()
             }
             Phase::Holding { until } | Phase::Flushing { until } | Phase::Lingering { until, .. } => {

@@ -62,7 +62,8 @@ pub(crate) struct Hub {
     pub(crate) ready: Arc<Ready>,
     free: Vec<u32>,
     open: usize,
-    /// The engine's time as it was when the thread last woke up: exact enough for what is measured by it.
+    /// The engine's time as it was when the thread last woke up, or a connection had its turn: exact enough for what is
+    /// measured by it.
     pub(crate) now: Duration,
     pub(crate) read_buffer: Vec<u8>,
     /// Collects what the protocol wants to send; empty between uses.
@@ -199,6 +200,8 @@ impl Hub {
     /// Has the connection in a slot do what its socket allows.
     fn drive(&mut self, slot: u32, cx: &mut Context<'_>) -> Next {
         let Some(mut conn) = self.take(slot) else { return Next::Over };
+        // For each: the process may be stopped between two of them, and this one is heard now.
+        self.now = self.shared.now();
         let next = conn.drive(self, cx);
         match next {
             Next::Wait | Next::Again => self.put_back(conn),
@@ -382,7 +385,8 @@ impl Hub {
     /// Does what is due, and says when the next thing is.
     pub(crate) fn run_timers(&mut self) -> Option<Duration> {
         self.now = self.shared.now();
-        while let Some((tick, slots)) = self.timers.pop(self.now) {
+        let now = self.now;
+        while let Some((tick, slots)) = self.timers.pop(now) {
             for slot in slots {
                 self.run_timer(tick, slot);
             }
