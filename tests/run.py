@@ -4,7 +4,8 @@
 Without arguments it runs all but the few that take minutes.
 
 Expects what `make build` builds. A suite's output goes to target/test-logs and is shown when it
-fails. A suite that cannot run, skips a test or runs none has failed. The last line is the sum.
+fails. A suite that cannot run, skips a test or runs none has failed. The last lines are the failures once
+more, in short, for whoever has the end of the output only, and the sum.
 """
 
 import fnmatch
@@ -23,6 +24,9 @@ LOGS = ROOT / "target/test-logs"
 EXTENSION = ROOT / "target/release/libwsengine_php.so"
 # With the packages of requirements.txt.
 PYTHON = ROOT / "target/venv/bin/python"
+
+# How each suite's output names what failed: our runners and cargo, unittest, PHPUnit.
+FAILURE = re.compile(r"FAIL|panicked at|^ERROR: |^\d+\) \w+::")
 
 Counts = tuple[int, int]
 
@@ -52,8 +56,11 @@ def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     results = run([name for name in names if not suites[name].waits], suites, at_once=1)
     results += run([name for name in names if suites[name].waits], suites, at_once=2)
-    passed = sum(result[0] for result in results)
-    failed = sum(result[1] for result in results)
+    for result in results:
+        for line in result.failures:
+            print(f"{result.name}: {line}")
+    passed = sum(result.passed for result in results)
+    failed = sum(result.failed for result in results)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
@@ -114,6 +121,16 @@ def autobahn() -> dict[str, Suite]:
     }
 
 
+@dataclass
+class Result:
+    """How a suite went; what failed, a line each."""
+
+    name: str
+    passed: int
+    failed: int
+    failures: list[str]
+
+
 class Run:
     """A suite that runs. What it leaves running is ended with it."""
 
@@ -153,20 +170,23 @@ class Run:
             pass
         self.process.wait()
 
-    def report(self) -> Counts:
+    def report(self) -> Result:
         self.end()
         status, output = self.status, self.log.read_text(errors="replace")
         passed, failed = self.suite.count(output)
         if status != 0 or passed == 0:
             failed = max(failed, 1)
         print(f"{self.name}: {passed} passed, {failed} failed, {time.monotonic() - self.started:.0f} s", flush=True)
+        failures = []
         if failed:
-            print(f"  {status if isinstance(status, str) else f'exit status {status}'}; what {self.log} says:")
+            ended = status if isinstance(status, str) else f"exit status {status}"
+            print(f"  {ended}; what {self.log} says:")
             print("\n".join(f"  | {line}" for line in telling(output.splitlines())), flush=True)
-        return passed, failed
+            failures = [line.strip() for line in output.splitlines() if FAILURE.search(line)][:20] or [ended]
+        return Result(self.name, passed, failed, failures)
 
 
-def run(names: list[str], suites: dict[str, Suite], at_once: int) -> list[Counts]:
+def run(names: list[str], suites: dict[str, Suite], at_once: int) -> list[Result]:
     """Runs suites in this order, so many at once, and says of each how it went when it has ended."""
     waiting, running, results = names[::-1], [], []
     try:
@@ -186,7 +206,7 @@ def run(names: list[str], suites: dict[str, Suite], at_once: int) -> list[Counts
 
 def telling(lines: list[str]) -> list[str]:
     """Each line that names a failure with those that follow it, and the end."""
-    near = {n + after for n, line in enumerate(lines) if re.search(r"FAIL|panicked at", line) for after in range(15)}
+    near = {n + after for n, line in enumerate(lines) if FAILURE.search(line) for after in range(15)}
     return [line for n, line in enumerate(lines) if n in near or n >= len(lines) - 40][-400:]
 
 
