@@ -178,7 +178,7 @@ static void a_decision_is_made_once(void)
 
 static void who_is_not_decided_on_is_refused_in_time(void)
 {
-    wsengine_t *server = start("handshake_events", "on", "handshake_timeout_ms", "100", NULL);
+    wsengine_t *server = start("handshake_events", "on", "handshake_timeout_ms", "500", NULL);
     wsengine_event_t event;
     int fd = ask(server, "/", "", &event);
 

@@ -29,10 +29,10 @@ static void a_server_starts_stops_and_is_freed(void)
 
 static void free_needs_no_stop_and_leaves_nothing_behind(void)
 {
-    int threads, descriptors, i;
+    int before, descriptors, i;
 
     wsengine_free(start(NULL)); /* what is made once for the process is made by now */
-    threads = entries("/proc/self/task");
+    before = threads();
     descriptors = entries("/proc/self/fd");
     for (i = 0; i < 5; i++) {
         wsengine_t *server = start("io_threads", "2", NULL);
@@ -43,7 +43,7 @@ static void free_needs_no_stop_and_leaves_nothing_behind(void)
         close(fd);
     }
     CHECK_EQ(entries("/proc/self/fd"), descriptors);
-    CHECK_EQ(entries("/proc/self/task"), threads);
+    CHECK(threads_come_down_to(before));
 }
 
 static void the_port_is_free_again_at_once(void)

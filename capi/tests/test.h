@@ -207,4 +207,22 @@ static inline int entries(const char *path)
     return count;
 }
 
+static inline int threads(void)
+{
+    return entries("/proc/self/task");
+}
+
+/* The system lists a thread for a moment longer than it takes to join it. */
+static inline int threads_come_down_to(int count)
+{
+    int64_t begun = now_ms();
+
+    while (threads() > count) {
+        if (now_ms() - begun > WAIT_MS)
+            return 0;
+        sleep_ms(1);
+    }
+    return 1;
+}
+
 #endif

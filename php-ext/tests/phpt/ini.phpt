@@ -12,19 +12,24 @@ foreach (['listen', 'handshake_events', 'static_root', 'io_threads', 'max_fragme
     echo "$option: ", var_export(ini_get("wsengine.$option"), true), "\n";
 }
 $threads = fn () => count(preg_grep('/^wsengine-io/', array_map(
-    fn ($task) => file_get_contents($task),
+    fn ($task) => (string) @file_get_contents($task),
     glob('/proc/self/task/*/comm'),
 )));
-$start = function (array $options) use ($threads): void {
+$start = function (array $options, int $expected) use ($threads): void {
     $info = ws_server_start($options);
-    echo preg_replace('/\d+$/', 'port', $info->address), ' by ', $threads(), " I/O threads\n";
+    // A thread has its name a moment after it has begun, and is listed a moment after it has ended.
+    $end = microtime(true) + 5.0;
+    while (($count = $threads()) !== $expected && microtime(true) < $end) {
+        usleep(1000);
+    }
+    echo preg_replace('/\d+$/', 'port', $info->address), " by $count I/O threads\n";
     ws_server_stop(0);
 };
-$start([]);
-$start(['listen' => '127.0.0.2:0', 'io_threads' => 1]);
-$start(['io_threads' => null]);
+$start([], 2);
+$start(['listen' => '127.0.0.2:0', 'io_threads' => 1], 1);
+$start(['io_threads' => null], 2);
 ini_set('wsengine.io_threads', '1');
-$start([]);
+$start([], 1);
 
 ini_set('wsengine.io_threads', 'many');
 try {
@@ -33,7 +38,7 @@ try {
     echo $e->getMessage(), "\n";
 }
 ini_restore('wsengine.io_threads');
-$start(['handshake_events' => false]);
+$start(['handshake_events' => false], 2);
 ?>
 --EXPECT--
 listen: '127.0.0.1:0'
