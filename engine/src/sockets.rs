@@ -335,6 +335,17 @@ impl Socket {
         is_there
     }
 
+    /// Takes what is there and nobody wants, so much at most; the buffer has some of it then, or none.
+    pub(crate) fn poll_discard(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let taken = self.place.poll_io(cx, TO_READ, || sys::discard(&self.socket, buffer));
+        taken.map_ok(|taken| {
+            if taken < buffer.len() {
+                self.place.has_no_more();
+            }
+            taken
+        })
+    }
+
     /// From now on what is written may wait for the end, which follows at once, so that one packet has both. With two, where
     /// the peer does not acknowledge the first at once, the system sends one of them again, about 10 ms later: those of all
     /// connections that have ended in a tick of its clock in one go, before it lets the thread go on.

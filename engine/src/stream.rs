@@ -161,6 +161,30 @@ impl Stream {
         (outcome, tls.get_mut().0.records.end(buffer.filled().len() > before))
     }
 
+    /// How many bytes can be discarded while one is read.
+    pub(crate) fn worth_of_discarded(&self) -> usize {
+        match self {
+            Stream::Plain(_) => 4,
+            Stream::Tls(_) => 1,
+        }
+    }
+
+    /// Takes what is there and nobody wants, no more than the buffer has room for.
+    pub(crate) fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> (Poll<io::Result<usize>>, InVain) {
+        match self {
+            Stream::Plain(socket) => (socket.poll_discard(cx, buffer), InVain::default()),
+            Stream::Tls(_) => {
+                let mut into = ReadBuf::new(buffer);
+                let (outcome, in_vain) = self.poll_data(cx, &mut into);
+                (outcome.map_ok(|()| into.filled().len()), in_vain)
+            }
+        }
+    }
+
     /// Has the last read stopped though there may be more?
     #[inline]
     pub(crate) fn has_stopped(&self) -> bool {

@@ -7,7 +7,7 @@ use common::{
 };
 use socket2::SockRef;
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Message;
@@ -252,6 +252,18 @@ fn the_close_frame_reaches_a_peer_that_has_sent_much_more() {
         assert_eq!(answer[0], 0x88);
         assert_eq!(answer[2..4], if violation { 1002u16 } else { 1000 }.to_be_bytes());
     }
+}
+
+#[test]
+fn who_sends_on_and_on_after_the_end_is_cut() {
+    let server = start(&[("close_timeout_ms", "60000")]);
+    let mut raw = Raw::open(&server);
+    let conn = poll_open(&server);
+    raw.send(&frame(0x83, b""));
+    assert!(matches!(poll(&server), Seen::Close { conn: from, code: 1002, .. } if from == conn));
+    // The system takes some megabytes before it says so.
+    let block = vec![0; 1 << 20];
+    assert!((0..100).any(|_| raw.0.write_all(&block).is_err()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::hub::Hub;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use wsengine_proto::State;
 use wsengine_proto::close::code;
 
@@ -127,19 +127,20 @@ impl Conn {
 
     /// Reads and forgets until the peer has closed as well.
     pub(super) fn linger(&mut self, hub: &mut Hub, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<()> {
+        let worth = self.stream.worth_of_discarded();
         let mut buffer = std::mem::take(&mut hub.read_buffer);
-        let mut into = ReadBuf::new(buffer.get_mut(..turn.left()).unwrap_or_default());
-        let outcome = self.read_into(hub, cx, &mut into, turn);
-        let filled = into.filled().len();
+        let most = (worth * turn.left()).min(buffer.len());
+        let (outcome, in_vain) = self.stream.poll_discard(cx, buffer.get_mut(..most).unwrap_or_default());
         hub.read_buffer = buffer;
-        turn.work += filled;
-        if let Phase::Lingering { until, read } = self.phase
-            && outcome.is_ready()
-        {
-            let read = read + filled;
-            let over = filled == 0 || read > LINGER_BYTES;
+        self.count_vain(hub, &outcome, in_vain, turn);
+        let Poll::Ready(taken) = outcome else { return Poll::Pending };
+        let taken = taken.unwrap_or(0);
+        turn.work += taken / worth;
+        if let Phase::Lingering { until, read } = self.phase {
+            let read = read + taken;
+            let over = taken == 0 || read > LINGER_BYTES;
             self.phase = if over { Phase::Over } else { Phase::Lingering { until, read } };
         }
-        outcome.map(|_| ())
+        Poll::Ready(())
     }
 }

@@ -6,6 +6,7 @@ use crate::event::ConnId;
 use crate::hub::{self, Hub};
 use crate::inbox::{Batch, Inbox};
 use crate::pace::Pace;
+use crate::stream::InVain;
 use std::io;
 use std::sync::MutexGuard;
 use std::task::{Context, Poll};
@@ -32,7 +33,8 @@ impl Conn {
         let most = if is_full { READ_BYTES_WHEN_FULL } else { buffer.len() };
         let window = turn.share.min(most);
         let mut read = ReadBuf::new(buffer.get_mut(..window).unwrap_or_default());
-        let outcome = self.read_into(hub, cx, &mut read, turn);
+        let (outcome, in_vain) = self.stream.poll_data(cx, &mut read);
+        self.count_vain(hub, &outcome, in_vain, turn);
         match &outcome {
             Poll::Pending => {}
             Poll::Ready(Ok(())) if !read.filled().is_empty() => self.receive(hub, read.filled_mut(), turn),
@@ -42,22 +44,20 @@ impl Conn {
         outcome.map(|_| ())
     }
 
-    /// Reads from the socket, or from what TLS makes of it.
+    /// Counts what a read has done for nothing.
     #[inline]
-    pub(super) fn read_into(
-        &mut self,
+    pub(super) fn count_vain<T>(
+        &self,
         hub: &mut Hub,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
+        outcome: &Poll<io::Result<T>>,
+        in_vain: InVain,
         turn: &mut Turn,
-    ) -> Poll<io::Result<()>> {
-        let (outcome, in_vain) = self.stream.poll_data(cx, into);
+    ) {
         let work = RECORD_COST * in_vain.records;
         turn.has_read |= in_vain.has_read;
         turn.has_stopped = outcome.is_pending() && self.stream.has_stopped();
         turn.work += work;
         hub.worked(work);
-        outcome
     }
 
     /// Hands bytes to the protocol, its messages to the inbox, its replies to the socket.

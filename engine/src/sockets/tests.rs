@@ -1,6 +1,7 @@
 use super::*;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, LocalOptions};
 
@@ -73,6 +74,33 @@ fn what_nobody_has_read_is_noticed_though_nobody_has_looked() {
         drop(peer);
         assert!(socket.notice_unread());
         assert_eq!(reads(&mut socket), Poll::Ready(0), "its end");
+    });
+}
+
+#[test]
+fn what_is_discarded_is_gone_and_no_more_than_that() {
+    let discard = |socket: &Socket| {
+        let taken = socket.poll_discard(&mut Context::from_waker(Waker::noop()), &mut [0; 4]);
+        taken.map(|taken| taken.unwrap())
+    };
+    with_pair(async |mut tcp, mut tcp_peer| {
+        let (near, mut unix_peer) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut unix = Socket::register(Kept::new(near.into())).unwrap();
+        for (socket, peer) in [(&mut tcp, &mut tcp_peer as &mut dyn Write), (&mut unix, &mut unix_peer)] {
+            peer.write_all(b"much more").unwrap();
+            assert_eq!(discard(socket), Poll::Ready(4));
+            let mut buffer = [0; 3];
+            assert_eq!(socket.read(&mut buffer).await.unwrap(), 3);
+            assert_eq!(&buffer, b" mo");
+            assert_eq!(discard(socket), Poll::Ready(2));
+            assert_eq!(discard(socket), Poll::Pending);
+        }
+        drop((tcp_peer, unix_peer));
+        for socket in [&tcp, &unix] {
+            assert!(socket.notice_unread());
+            assert_eq!(discard(socket), Poll::Ready(0), "its end");
+        }
     });
 }
 

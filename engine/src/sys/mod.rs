@@ -163,6 +163,14 @@ pub(crate) fn receive(socket: &Socket, buffer: &mut ReadBuf<'_>) -> io::Result<u
     }
 }
 
+/// Takes what is there, as much as the buffer has room for. TCP copies nothing then (tcp(7)), a unix socket does.
+pub(crate) fn discard(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: recv(2) writes bytes, and no more than the buffer has.
+    let taken =
+        unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_TRUNC) };
+    usize::try_from(taken).map_err(|_| io::Error::last_os_error())
+}
+
 /// The first byte that is there, which stays there; None at the end.
 pub(crate) fn peek_first(socket: &Socket) -> io::Result<Option<u8>> {
     let mut first = [MaybeUninit::uninit()];
