@@ -64,10 +64,15 @@ class Loads(unittest.TestCase):
             raise Failure("there is no server: `make build`")
         make_certificate()
 
-    def measure(self, program, load, tls=False):
+    def measure(self, program, load, figure="messages", tls=False):
+        """A report in which there is something of that figure: of a fifth of a second the machine may take all."""
         cpus = os.sched_getaffinity(0)
         options = argparse.Namespace(server_cpus=cpus, client_cpu=max(cpus), seconds=0.2, settle=0.1)
-        return measure_once(OURS_IN_C, Cell(program, program, load, (), tls=tls), options)
+        for _ in range(5):
+            report = measure_once(OURS_IN_C, Cell(program, program, load, (), tls=tls), options)
+            if report[figure] > 0:
+                return report
+        self.fail(f"{load}: no {figure} in five measurements")
 
     def test_every_mode_speaks_tls(self):
         for load, figure in (
@@ -80,7 +85,7 @@ class Loads(unittest.TestCase):
             ("handshakes --concurrency 3", "handshakes"),
         ):
             with self.subTest(load):
-                self.assertGreater(self.measure("echo tls", load, tls=True)[figure], 0)
+                self.measure("echo tls", load, figure, tls=True)
 
     def test_messages_are_compressed(self):
         for load, figure in (
@@ -89,19 +94,18 @@ class Loads(unittest.TestCase):
             ("broadcast --receivers 1", "deliveries"),
         ):
             with self.subTest(load):
-                report = self.measure("echo deflate", f"{load} --deflate --size 1024")
-                self.assertGreater(report[figure], 0)
+                report = self.measure("echo deflate", f"{load} --deflate --size 1024", figure)
                 self.assertLess(report["request_bytes"], 512)
 
     def test_a_message_that_the_server_does_not_compress_is_a_reply_too(self):
-        self.assertGreater(self.measure("echo deflate", "echo --deflate --size 10")["messages"], 0)
+        self.measure("echo deflate", "echo --deflate --size 10")
 
     def test_a_server_that_does_not_compress_is_an_error(self):
         with self.assertRaisesRegex(Failure, "does not agree to .*permessage-deflate"):
             self.measure("echo", "echo --deflate")
 
     def test_a_topic_among_others_is_published_to(self):
-        self.assertGreater(self.measure("timed publish among others", "broadcast --receivers 3")["call_ns"], 0)
+        self.measure("timed publish among others", "broadcast --receivers 3", "call_ns")
 
 
 def results():

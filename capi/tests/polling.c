@@ -17,7 +17,7 @@ static void a_timeout_is_kept(void)
     server = start(NULL);
     begun = now_ms();
     CHECK_EQ(wsengine_poll_event(server, &event, 0), 0);
-    CHECK(now_ms() - begun < 1000);
+    CHECK(now_ms() - begun < WAIT_MS / 2);
     begun = now_ms();
     CHECK_EQ(wsengine_poll_event(server, &event, 60), 0);
     CHECK(now_ms() - begun >= 59);
@@ -263,6 +263,18 @@ static int is_readable(int epoll, int timeout_ms)
     return epoll_wait(epoll, &event, 1, timeout_ms);
 }
 
+/* A wake-up may be late by a moment, when its event was taken with the one before; a poll that finds nothing ends it. */
+static int comes_to_rest(int epoll)
+{
+    int64_t begun = now_ms();
+    wsengine_event_t event;
+
+    while (is_readable(epoll, 30) != 0)
+        if (wsengine_poll_event(server, &event, 0) != 0 || now_ms() - begun > WAIT_MS)
+            return 0;
+    return 1;
+}
+
 static void the_event_fd_is_readable_while_events_wait(void)
 {
     int epoll = epoll_create1(EPOLL_CLOEXEC), fd;
@@ -275,12 +287,12 @@ static void the_event_fd_is_readable_while_events_wait(void)
     interest.events = EPOLLIN;
     CHECK_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, wsengine_event_fd(server), &interest), 0);
     CHECK_EQ(wsengine_poll_event(server, &event, 0), 0);
-    CHECK_EQ(is_readable(epoll, 30), 0);
+    CHECK(comes_to_rest(epoll));
 
     fd = connect_to(server);
     CHECK_EQ(is_readable(epoll, WAIT_MS), 1);
     conn = expect(server, WSENGINE_EVENT_OPEN).conn;
-    CHECK_EQ(is_readable(epoll, 30), 0);
+    CHECK(comes_to_rest(epoll));
 
     ws_send_text(fd, "one");
     ws_send_text(fd, "two");
@@ -289,7 +301,7 @@ static void the_event_fd_is_readable_while_events_wait(void)
     expect(server, WSENGINE_EVENT_MESSAGE);
     CHECK_EQ(is_readable(epoll, WAIT_MS), 1);
     expect(server, WSENGINE_EVENT_MESSAGE);
-    CHECK_EQ(is_readable(epoll, 30), 0);
+    CHECK(comes_to_rest(epoll));
 
     /* Sending wakes nobody here. */
     CHECK_EQ(send_text(server, conn, "answer"), WSENGINE_OK);
@@ -299,7 +311,7 @@ static void the_event_fd_is_readable_while_events_wait(void)
     CHECK_EQ(wsengine_wakeup(server), WSENGINE_OK);
     CHECK_EQ(is_readable(epoll, WAIT_MS), 1);
     CHECK_EQ(wsengine_poll_event(server, &event, 0), 0);
-    CHECK_EQ(is_readable(epoll, 30), 0);
+    CHECK(comes_to_rest(epoll));
 
     close(fd);
     CHECK_EQ(is_readable(epoll, WAIT_MS), 1);

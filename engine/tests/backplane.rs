@@ -219,7 +219,7 @@ fn a_frozen_redis_is_noticed_and_what_waits_for_it_is_not_lost() {
     redis.freeze(true);
     // The first is on its way to Redis, and nobody knows what becomes of it; 16 MiB may wait for its answer.
     node.publish(Kind::Text, "lobby", b"lost", &[]).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(Duration::from_secs(1));
     let payload = |i: usize| format!("{i:02}{}", ".".repeat(1_000_000));
     for i in 0..MESSAGES {
         node.publish(Kind::Text, "lobby", payload(i).as_bytes(), &[]).unwrap();

@@ -182,7 +182,7 @@ fn a_full_server_says_so_and_a_seat_is_free_again_after_a_close() {
 
 #[test]
 fn a_handshake_refused_or_broken_off_takes_no_seat() {
-    let server = start(&[("max_connections", "1"), ("handshake_timeout_ms", "100"), ("paths", "/")]);
+    let server = start(&[("max_connections", "1"), ("handshake_timeout_ms", "1000"), ("paths", "/")]);
     for _ in 0..20 {
         let mut raw = Raw::connect(&server);
         raw.send(handshake("/other").as_bytes());

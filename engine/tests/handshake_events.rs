@@ -87,7 +87,7 @@ fn a_decision_that_cannot_be_carried_out_leaves_the_client_undecided() {
 
 #[test]
 fn a_host_that_does_not_decide_hurts_nobody_else() {
-    let server = server(&[("handshake_timeout_ms", "500")]);
+    let server = server(&[("handshake_timeout_ms", "2000")]);
     let (mut first, conn) = ask(&server, "");
     server.accept(conn, None, &[]).unwrap();
     first.read_head();

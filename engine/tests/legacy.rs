@@ -66,7 +66,7 @@ fn the_last_bytes_of_the_handshake_may_come_late_and_a_message_right_behind() {
 
 #[test]
 fn a_handshake_without_its_last_bytes_has_its_time() {
-    let server = start(&[("legacy", "hixie76"), ("handshake_timeout_ms", "200")]);
+    let server = start(&[("legacy", "hixie76"), ("handshake_timeout_ms", "1000")]);
     let mut raw = Raw::connect(&server);
     raw.send(&OLD_CHAT[..OLD_CHAT.len() - 1]);
     assert_eq!(raw.read_all(), b"");

@@ -212,7 +212,7 @@ fn every_address_of_both_versions_in_either_order() {
 
 #[test]
 fn without_the_header_nobody_gets_in() {
-    let server = start(&[("listen", "127.0.0.1:0?proxy"), ("handshake_timeout_ms", "300")]);
+    let server = start(&[("listen", "127.0.0.1:0?proxy"), ("handshake_timeout_ms", "1000")]);
     let mut raw = Raw::connect(&server);
     raw.send(handshake("/").as_bytes());
     let answer = raw.read_text();

@@ -46,16 +46,23 @@ def main() -> int:
     selected = {section: select(section, arguments.quick) for section in arguments.sections}
     report = ROOT / "target/autobahn" / arguments.name
     report.mkdir(parents=True, exist_ok=True)
-    (report / "index.json").unlink(missing_ok=True)
 
     server = Server(command, report / "server.log")
     try:
         globs = [glob for globs, _ in selected.values() for glob in globs]
-        run_cases(server.wait_for_address(), globs, report)
+        address = server.wait_for_address()
+        cases = run_cases(address, globs, report)
+        # What a case expects of an echo is expected within a second, and by the engine of its host, where a breach follows,
+        # within a quarter: once the machine may have other things to do.
+        if late := [case for case, result in cases.items() if not is_strict(result)]:
+            again = run_cases(address, late, report / "again")
+            cases |= {case: again[case] for case in late if case in again}
     finally:
         stopped = server.stop()
     expected = {section: count for section, (_, count) in selected.items()}
-    failures, passed = judge(report / "index.json", expected)
+    failures, passed = judge(cases, expected)
+    if not cases:
+        failures.append(f"FAILED no report: see {report / 'client.log'}")
     if not stopped:
         failures.append(f"FAILED the server did not end within {STOP_SECONDS} s of SIGTERM")
     for failure in sorted(failures):
@@ -116,7 +123,11 @@ class Server:
             return False
 
 
-def run_cases(address: str, globs: list[str], report: Path) -> None:
+def run_cases(address: str, globs: list[str], report: Path) -> dict[str, dict]:
+    """The results by case; without a report none."""
+    report.mkdir(exist_ok=True)
+    index = report / "index.json"
+    index.unlink(missing_ok=True)
     with (report / "client.log").open("w") as log:
         # Its exit status says nothing about the cases: the report does.
         subprocess.run(
@@ -127,17 +138,23 @@ def run_cases(address: str, globs: list[str], report: Path) -> None:
             timeout=RUN_SECONDS,
             check=False,
         )
+    agents = json.loads(index.read_text()).values() if index.exists() else []
+    return {case: result for agent in agents for case, result in agent.items()}
 
 
-def judge(index: Path, expected: dict[int, int]) -> tuple[list[str], int]:
+def verdicts_of(result: dict) -> set[str]:
+    return {result["behavior"], result["behaviorClose"]}
+
+
+def is_strict(result: dict) -> bool:
+    return verdicts_of(result) <= STRICT
+
+
+def judge(cases: dict[str, dict], expected: dict[int, int]) -> tuple[list[str], int]:
     """The failures in words, and the number of strict passes."""
-    if not index.exists():
-        return [f"FAILED no report: see {index.with_name('client.log')}"], 0
-    agents = json.loads(index.read_text()).values()
-    cases = {case: result for agent in agents for case, result in agent.items()}
     failures = []
     for case, result in cases.items():
-        verdicts = {result["behavior"], result["behaviorClose"]}
+        verdicts = verdicts_of(result)
         if not verdicts <= STRICT:
             word = "NON-STRICT" if verdicts <= STRICT | {"NON-STRICT"} else "FAILED"
             failures.append(f"{word} case {case}: {result['behavior']}, close {result['behaviorClose']}")

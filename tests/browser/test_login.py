@@ -88,6 +88,7 @@ class TheLinks(LoginTestCase):
         wait_for(lambda: texts(second) == ["You may read here, guest, and not write."], "the error")
         say(first, "hello, guest")
         wait_for(lambda: texts(second)[1:] == ["hello, guest"], "what the others say")
+        wait_for(lambda: texts(first), "what was said")
         self.assertEqual(texts(first), ["hello, guest"], "what the guest said reached nobody")
 
     def test_a_wrong_token_and_none_are_refused(self):

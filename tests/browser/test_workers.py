@@ -47,6 +47,9 @@ class TheWall(unittest.TestCase):
         while len({worker for _, worker in windows}) < 2:
             windows.append(self.window())
             self.assertLess(len(windows), 20, "one worker gets all")
+        # A worker is told what others publish a moment after its first page has connected.
+        last, _ = windows[-1]
+        wait_for(lambda: self.write(windows[0][0], "anybody?") or "anybody?" in "".join(self.wall(last)), "the last worker")
         for number, (browser, worker) in enumerate(windows):
             self.write(browser, f"hello {number}")
             for other, _ in windows:

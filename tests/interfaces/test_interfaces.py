@@ -65,9 +65,9 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def listens(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def listens(address, family=socket.AF_INET):
+    with socket.socket(family) as probe:
+        return probe.connect_ex(address) == 0
 
 
 class WebServers(unittest.TestCase):
@@ -113,7 +113,8 @@ class WebServers(unittest.TestCase):
         )
         fpm = program("/usr/sbin/php-fpm*")
         server = self.start([fpm, "--nodaemonize", "--allow-to-run-as-root", "--fpm-config", configuration])
-        wait_for("php-fpm", listen.exists)
+        # The file is there a moment before anybody may connect.
+        wait_for("php-fpm", lambda: listens(str(listen), socket.AF_UNIX))
         self.check(server, "fpm-fcgi", lambda: fastcgi.get(listen, self.page), signal.SIGQUIT)
 
     def test_apache(self):
@@ -131,7 +132,7 @@ class WebServers(unittest.TestCase):
         )
         command = ["/usr/sbin/apache2", "-d", self.directory, "-f", self.directory / "apache.conf", "-DFOREGROUND"]
         server = self.start(command)
-        wait_for("Apache", lambda: listens(port))
+        wait_for("Apache", lambda: listens(("127.0.0.1", port)))
 
         def fetch():
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/page.php", timeout=SECONDS) as answer:

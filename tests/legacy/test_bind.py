@@ -142,8 +142,7 @@ class Surface(unittest.TestCase):
             });
         """ + RUN)
         with script.client() as client:
-            client.send("one")
-            client.send("two, while the script is busy with one")
+            client.send_together("one", "two, while the script is busy with one")
             self.assertEqual(client.closed(), (1000, ""))
         self.assertEqual(script.terminate(), 0)
         self.assertEqual([line for line in script.lines if line.startswith("got")], ["got one"])

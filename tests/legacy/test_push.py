@@ -53,6 +53,7 @@ class Example(unittest.TestCase):
 
             say(self.ada, "quit")
             wait_for(lambda: not lives(processes[0]), "the process to end")
+            self.pushes(self.grace, len(lines(self.grace)) + 1)  # so what the process has still said is there
             said = len(lines(self.ada))
             self.pushes(self.grace, len(lines(self.grace)) + 2)
             self.assertEqual((len(lines(self.ada)), self.ada.text("#state")), (said, "Open"))

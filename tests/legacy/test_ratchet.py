@@ -106,8 +106,7 @@ class Components(unittest.TestCase):
     def test_after_close_there_are_no_more_messages(self):
         script = self.run_with(REQUIRE + CHAT % ("", 'usleep(200000); echo "got $msg\\n"; $from->close();') + FACTORY)
         with script.client() as client:
-            client.send("one")
-            client.send("two, while the script is busy with one")
+            client.send_together("one", "two, while the script is busy with one")
             self.assertEqual(client.closed(), (1000, ""))
         self.assertEqual(script.terminate(), 0)
         self.assertEqual([line for line in script.lines if line.startswith("got")], ["got one"])
@@ -211,9 +210,11 @@ class Components(unittest.TestCase):
             $server->loop->addPeriodicTimer(0.01, function ($timer) use ($server) {
                 static $n = 0;
                 echo 'turn ', ++$n, "\\n";
-                if ($n === 3) { $server->loop->cancelTimer($timer); }
+                if ($n === 3) {
+                    $server->loop->cancelTimer($timer);
+                    $server->loop->addTimer(0.3, function () use ($server) { $server->loop->stop(); });
+                }
             });
-            $server->loop->addTimer(0.3, function () use ($server) { $server->loop->stop(); });
             $server->loop->run();
         """)
         wait_for(lambda: script.says("after"), "the end")

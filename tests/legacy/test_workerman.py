@@ -176,8 +176,7 @@ class Workers(unittest.TestCase):
             };
         """)
         with script.client() as client:
-            client.send("one")
-            client.send("two, while the script is busy with one")
+            client.send_together("one", "two, while the script is busy with one")
             self.assertEqual(client.closed(), (1000, ""))
         self.assertEqual(script.terminate(), 0)
         self.assertEqual([line for line in script.lines if line.startswith("got")], ["got one"])
@@ -224,12 +223,14 @@ class Workers(unittest.TestCase):
                 $id = Timer::add(0.02, function () use (&$id) {
                     static $n = 0;
                     echo 'turn ', ++$n, "\\n";
-                    if ($n === 3) { Timer::del($id); }
+                    if ($n === 3) {
+                        Timer::del($id);
+                        Timer::add(0.3, ['Worker', 'stopAll'], [], false);
+                    }
                 });
                 $gone = Workerman\\Lib\\Timer::add(0.01, fn () => print("never\\n"));
                 echo json_encode([is_int($gone), Timer::del($gone), Timer::del($gone), Timer::add(0, 'time')]), "\\n";
                 Timer::add(0.03, 'by_name', null, false);
-                Timer::add(0.3, ['Worker', 'stopAll'], [], false);
             };
             function by_name() { echo "by name\\n"; throw new LogicException('in a timer'); }
             class_alias('Workerman\\Worker', 'Worker');

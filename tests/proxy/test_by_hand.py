@@ -61,7 +61,7 @@ class Server(unittest.TestCase):
 
 class ProxyProtocol(Server):
     listen = "127.0.0.1:0?proxy"
-    options = {"handshake_timeout_ms": 1_000}
+    options = {"handshake_timeout_ms": 3_000}
 
     def test_both_versions_name_the_client(self):
         more = b"\x04\x00\x03abc"  # a TLV: no operation

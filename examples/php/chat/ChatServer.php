@@ -48,6 +48,7 @@ final class ChatServer
         // A browser cannot open the address that stands for all.
         $host = ['0.0.0.0' => '127.0.0.1', '[::]' => '[::1]'][$host] ?? $host;
         $this->url = "http://$host:$started->port/";
+        $this->stopOnSignals();
     }
 
     /** @return list<string> the labels of all who are in the room, on any node */
@@ -81,7 +82,6 @@ final class ChatServer
     /** Returns when the server was stopped by a signal. */
     public function run(): void
     {
-        $this->stopOnSignals();
         while (true) {
             foreach (ws_poll_events() as $event) {
                 if ($event->type === Event::STOPPED) {

@@ -108,6 +108,13 @@ try {
     exit(1);
 }
 
+if (function_exists('pcntl_async_signals')) {
+    pcntl_async_signals(true);
+    foreach ([SIGINT, SIGTERM] as $signal) {
+        pcntl_signal($signal, fn () => ws_server_stop(0.5));
+    }
+}
+
 $door = new Door(array_keys(USERS));
 // A browser cannot open the address that stands for all.
 $host = ['0.0.0.0' => '127.0.0.1', '[::]' => '[::1]'][$host] ?? $host;
@@ -116,13 +123,6 @@ foreach (USERS as $name => $mayWrite) {
     printf("%-14s : http://%s:%d/?token=%s\n", $name, $host, $started->port, $door->tokenOf($name));
 }
 echo "                 Whoever has a link is that user. CTRL-C to quit\n\n";
-
-if (function_exists('pcntl_async_signals')) {
-    pcntl_async_signals(true);
-    foreach ([SIGINT, SIGTERM] as $signal) {
-        pcntl_signal($signal, fn () => ws_server_stop(0.5));
-    }
-}
 
 $here = [];
 do {

@@ -34,7 +34,6 @@ try {
     fwrite(STDERR, $e->getMessage() . "\n");
     exit(1);
 }
-echo "listening on $started->address\npushes at $push\n";
 
 if (function_exists('pcntl_async_signals')) {
     pcntl_async_signals(true);
@@ -42,6 +41,8 @@ if (function_exists('pcntl_async_signals')) {
         pcntl_signal($signal, fn () => ws_server_stop(0.5));
     }
 }
+
+echo "listening on $started->address\npushes at $push\n";
 
 while (true) {
     foreach (ws_poll_events() as $event) {

@@ -36,18 +36,18 @@ try {
     exit(1);
 }
 
-// A browser cannot open the address that stands for all.
-$host = ['0.0.0.0' => '127.0.0.1', '[::]' => '[::1]'][$host] ?? $host;
-echo 'Server started : ', date('Y-m-d H:i:s'), ", for $maxClients clients\n";
-echo "Open           : http://$host:$started->port/\n";
-echo "                 CTRL-C to quit\n\n";
-
 if (function_exists('pcntl_async_signals')) {
     pcntl_async_signals(true);
     foreach ([SIGINT, SIGTERM] as $signal) {
         pcntl_signal($signal, fn () => ws_server_stop(0.5));
     }
 }
+
+// A browser cannot open the address that stands for all.
+$host = ['0.0.0.0' => '127.0.0.1', '[::]' => '[::1]'][$host] ?? $host;
+echo 'Server started : ', date('Y-m-d H:i:s'), ", for $maxClients clients\n";
+echo "Open           : http://$host:$started->port/\n";
+echo "                 CTRL-C to quit\n\n";
 
 (new PushServer())->run();
 echo "bye\n";

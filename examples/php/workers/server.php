@@ -35,7 +35,6 @@ try {
     fwrite(STDERR, $e->getMessage() . "\n");
     exit(1);
 }
-echo "worker $worker is listening on $started->address\n";
 
 if (function_exists('pcntl_async_signals')) {
     pcntl_async_signals(true);
@@ -43,6 +42,8 @@ if (function_exists('pcntl_async_signals')) {
         pcntl_signal($signal, fn () => ws_server_stop(0.5));
     }
 }
+
+echo "worker $worker is listening on $started->address\n";
 
 $told = fn (string $type, string $text): string
     => json_encode(['type' => $type, 'text' => $text, 'worker' => $worker], JSON_UNESCAPED_UNICODE | JSON_THROW_ON_ERROR);

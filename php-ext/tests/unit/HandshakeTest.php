@@ -143,7 +143,7 @@ final class HandshakeTest extends ServerTestCase
 
     public function testWhoIsNotDecidedOnIsRefusedInTime(): void
     {
-        $this->start(['handshake_timeout_ms' => 100]);
+        $this->start(['handshake_timeout_ms' => 1000]);
         [$client, $event] = $this->ask();
         self::assertSame(408, $client->answer());
         self::assertSame("The server did not decide on this handshake in time.\n", $client->body());

@@ -15,7 +15,7 @@ final class PollTest extends ServerTestCase
             self::assertNull(ws_poll_event(0));
             self::assertSame([], ws_poll_events(10, 0));
         }
-        self::assertLessThan(0.5, microtime(true) - $begin);
+        self::assertLessThan(2.0, microtime(true) - $begin);
     }
 
     /** @dataProvider timeouts */
@@ -26,7 +26,7 @@ final class PollTest extends ServerTestCase
         self::assertNull(ws_poll_event($timeout));
         $took = microtime(true) - $begin;
         self::assertGreaterThanOrEqual($timeout, $took);
-        self::assertLessThan($timeout + 0.5, $took);
+        self::assertLessThan($timeout + 2.0, $took);
     }
 
     public static function timeouts(): array
