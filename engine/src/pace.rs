@@ -13,6 +13,8 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// Who has sent less than this in a window sends little: some 300 small messages a second. Those between are neither waited
 /// for nor kept waiting.
 const LITTLE: usize = 9 * 1024;
+/// So many pieces in a window, of all connections of a thread, are few: a hundredth of its time.
+const FEW_PIECES: usize = 256;
 /// Who sends bursts has turns with little between them, and at the end of each: so many may come. But the first
 /// word after so long a silence is the last for which they count.
 const LITTLE_AFTER_MUCH: u8 = 16;
@@ -115,6 +117,32 @@ impl Sent {
     }
 }
 
+/// How many turns of a thread's connections have read just a piece of a message of late, or a ping. They take as long as any
+/// other, and a peer may send each byte by itself: a hundred of them kept all others waiting.
+#[derive(Default)]
+pub(crate) struct Pieces {
+    in_window: usize,
+    until: Duration,
+    before: usize,
+}
+
+impl Pieces {
+    /// As so much work one counts, and what is larger is none: with 180 of them a second a connection sends much.
+    pub(crate) const BYTES: usize = 4 * 1024;
+
+    /// Notes one, and says how much it costs: more where there are many, whoever sends them. A thousand connections with ten a
+    /// second are as bad as ten with a thousand.
+    #[inline]
+    pub(crate) fn cost(&mut self, now: Duration) -> usize {
+        if now >= self.until {
+            self.before = if now < self.until + WINDOW { self.in_window } else { 0 };
+            (self.in_window, self.until) = (0, now + WINDOW);
+        }
+        self.in_window += 1;
+        Self::BYTES * (self.in_window.max(self.before) / FEW_PIECES).max(1)
+    }
+}
+
 /// When somebody who sends little has last said something, on any thread, in microseconds; 0: never.
 #[derive(Default)]
 pub(crate) struct Others(AtomicU64);
@@ -163,6 +191,18 @@ mod tests {
         others.speak(2 * second);
         others.speak(2 * second + NOTED_EVERY);
         assert_eq!(others.pace(3 * second + NOTED_EVERY / 2), &Pace::BESIDE_OTHERS);
+    }
+
+    #[test]
+    fn pieces_cost_more_while_there_are_many() {
+        let mut pieces = Pieces::default();
+        let begin = Duration::from_secs(1);
+        let costs: Vec<_> = (0..3 * FEW_PIECES).map(|_| pieces.cost(begin)).collect();
+        assert!(costs[..2 * FEW_PIECES - 1].iter().all(|cost| *cost == Pieces::BYTES));
+        assert_eq!(costs.last(), Some(&(3 * Pieces::BYTES)));
+        assert_eq!(pieces.cost(begin + WINDOW), 3 * Pieces::BYTES, "the window before this one had as many");
+        assert_eq!(pieces.cost(begin + 2 * WINDOW), Pieces::BYTES);
+        assert_eq!(pieces.cost(begin + 10 * WINDOW), Pieces::BYTES);
     }
 
     /// Adds work at a time in milliseconds; says what is known then: does it send much, is it known to send little?

@@ -18,7 +18,7 @@ use crate::handshake::Dialect;
 use crate::hub::{self, Hub};
 use crate::link::Seat;
 use crate::mailbox::Waiting;
-use crate::pace::{Pace, Sent};
+use crate::pace::{Pace, Pieces, Sent};
 use crate::stream::Stream;
 use crate::timers::Tick;
 use std::task::{Context, Poll, Waker};
@@ -121,11 +121,6 @@ struct Turn {
     has_message: bool,
 }
 
-/// What a turn costs that reads less than this and no end of a message, but a piece of one or a ping. It takes as long as
-/// any other, and a peer may send each byte by itself: a hundred of them kept all others waiting. With 180 such turns a
-/// second one sends much.
-const PIECE_COST: usize = 4 * 1024;
-
 impl Turn {
     fn new(share: usize) -> Self {
         Turn { share, work: 0, has_stopped: false, has_read: false, has_message: false }
@@ -136,9 +131,9 @@ impl Turn {
     }
 
     /// What it has cost, in bytes.
-    fn cost(&self) -> usize {
-        let is_piece = self.has_read && !self.has_message;
-        if is_piece { self.work.max(PIECE_COST) } else { self.work }
+    fn cost(&self, pieces: &mut Pieces, now: Duration) -> usize {
+        let is_piece = self.has_read && !self.has_message && self.work < Pieces::BYTES;
+        if is_piece { pieces.cost(now) } else { self.work }
     }
 }
 
@@ -238,7 +233,7 @@ impl Conn {
             if step.is_pending() {
                 // What was just read may have been answered, and the answer refused by the socket.
                 self.flush(hub, cx);
-                self.end_turn(hub, turn.cost(), true);
+                self.end_turn(hub, &turn, true);
                 return Next::Wait;
             }
         }
@@ -247,13 +242,13 @@ impl Conn {
             // The last frame waits for it.
             let _ = self.shut(hub, cx);
         }
-        self.end_turn(hub, turn.cost(), false);
+        self.end_turn(hub, &turn, false);
         Next::Again
     }
 
-    /// It has read what was so much work, and that `is_all` for now or not.
-    fn end_turn(&mut self, hub: &mut Hub, work: usize, is_all: bool) {
-        self.sent.add(work, is_all, hub.now);
+    /// It has had its turn, and for now that `is_all` or not.
+    fn end_turn(&mut self, hub: &mut Hub, turn: &Turn, is_all: bool) {
+        self.sent.add(turn.cost(&mut hub.pieces, hub.now), is_all, hub.now);
         if std::mem::take(&mut self.speaks) && self.sent.is_little() {
             hub.shared.others.speak(hub.now);
         }
@@ -373,8 +368,8 @@ impl Conn {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{PIECE_COST, Turn};
-    use crate::pace::Sent;
+    use super::Turn;
+    use crate::pace::{Pieces, Sent};
     use crate::{Config, ConnId, EventBody, Server, Wait};
     use std::io::{Read, Write};
     use std::net::TcpStream;
@@ -412,21 +407,23 @@ pub(crate) mod tests {
     #[test]
     fn who_sends_messages_byte_by_byte_sends_much() {
         let sends_much = |turns_a_second: u64, has_message: fn(u64) -> bool| {
-            let mut sent = Sent::default();
+            let (mut sent, mut pieces) = (Sent::default(), Pieces::default());
             for number in 0..turns_a_second {
+                let now = Duration::from_millis(1_000 + 1_000 * number / turns_a_second);
                 let has_message = has_message(number);
                 let work = if has_message { 400 } else { 1 };
                 let turn = Turn { work, has_read: true, has_message, ..Turn::new(0) };
-                sent.add(turn.cost(), true, Duration::from_millis(1_000 + 1_000 * number / turns_a_second));
+                sent.add(turn.cost(&mut pieces, now), true, now);
             }
             sent.is_much()
         };
         assert!(sends_much(450, |turn| turn % 100 == 0), "four messages in 450 pieces");
         assert!(!sends_much(450, |_| true), "450 whole ones");
         assert!(!sends_much(90, |turn| turn % 3 == 0), "thirty messages that each come in three packets");
-        assert_eq!(Turn::new(0).cost(), 0, "it has written only");
-        let upload = Turn { work: 2 * PIECE_COST, has_read: true, ..Turn::new(0) };
-        assert_eq!(upload.cost(), 2 * PIECE_COST);
+        let cost = |turn: Turn| turn.cost(&mut Pieces::default(), Duration::from_secs(1));
+        assert_eq!(cost(Turn::new(0)), 0, "it has written only");
+        let upload = Turn { work: 2 * Pieces::BYTES, has_read: true, ..Turn::new(0) };
+        assert_eq!(cost(upload), 2 * Pieces::BYTES);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::event::{ConnId, MAX_SLOTS, Request};
 use crate::handshake::Dialect;
 use crate::link::{Link, Shared};
 use crate::mailbox::{Commands, Stop};
-use crate::pace::Pace;
+use crate::pace::{Pace, Pieces};
 use crate::throttle::Throttle;
 use crate::timers::{Tick, Timers};
 use crate::topics::Members;
@@ -86,6 +86,7 @@ pub(crate) struct Hub {
     host: Host,
     /// How many connections stand in line.
     in_line: usize,
+    pub(crate) pieces: Pieces,
     /// When the largest queues may have to go again.
     next_relief: Duration,
     /// Lines of the log on refused requests, and on connections that were ended for what they did.
@@ -137,6 +138,7 @@ impl Hub {
             undecided: HashMap::new(),
             host: Host::default(),
             in_line: 0,
+            pieces: Pieces::default(),
             next_relief: Duration::ZERO,
             refusals: Throttle::default(),
             endings: Throttle::default(),
