@@ -107,8 +107,12 @@ impl Hub {
         self.host.left += self.now - before;
     }
 
-    /// The last thing before the thread sleeps.
+    /// The last thing before the thread sleeps, if nothing is to do when it looks at its descriptors.
     pub(crate) fn before_park(&mut self) {
+        if self.host.is_prompt && self.turns.were_given_lately(self.now) {
+            // More likely than not there is something to do, a turn of those who cost much.
+            self.attend_to_host();
+        }
         let mut begun = None;
         loop {
             // In the loop, as commands make events too.
@@ -132,5 +136,7 @@ impl Hub {
         self.link().mailbox.set_idle(false);
         self.now = self.shared.now();
         self.link().inbox.forget(self.now);
+        // Before a turn of those who cost much.
+        self.run_commands();
     }
 }

@@ -8,6 +8,7 @@ use super::{Hub, with};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// The number of a task that waits for its turn.
 pub(crate) type Ticket = u64;
@@ -23,6 +24,7 @@ pub(crate) enum Load {
 
 /// The turns between two looks are about so much: one that is heavy, or so many that are light.
 const MOST: usize = Load::Heavy as usize;
+const LATELY: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 pub(super) struct Turns {
@@ -31,9 +33,15 @@ pub(super) struct Turns {
     /// Tasks that have a ticket; all tickets before theirs have been called.
     waiting: VecDeque<(Waker, Load)>,
     called: Ticket,
+    last: Duration,
 }
 
 impl Turns {
+    /// Has somebody had a turn a moment ago?
+    pub(super) fn were_given_lately(&self, now: Duration) -> bool {
+        now < self.last + LATELY
+    }
+
     fn take(&mut self, load: Load, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> bool {
         if let Some(number) = *ticket {
             let is_called = number < self.called;
@@ -68,6 +76,7 @@ impl Turns {
 impl Hub {
     /// May the task have a turn now? If not it gets a ticket, and is woken when that is called.
     pub(crate) fn take_turn(&mut self, load: Load, ticket: &mut Option<Ticket>, cx: &Context<'_>) -> bool {
+        self.turns.last = self.now;
         let was_given = self.turns.given;
         let may = self.turns.take(load, ticket, cx);
         if was_given == 0 {
