@@ -39,8 +39,8 @@ class Suite:
     count: Callable[[str], Counts]
     seconds: int = 300
     by_default: bool = True
-    # It mostly waits, for other programs, and may do so while another of this kind does.
-    waits: bool = False
+    # It measures, or keeps the processors busy itself: nothing else runs meanwhile.
+    alone: bool = False
 
 
 def main() -> int:
@@ -54,8 +54,8 @@ def main() -> int:
     named = [name for pattern in sys.argv[1:] for name in fnmatch.filter(suites, pattern)]
     names = list(dict.fromkeys(named)) or [name for name, suite in suites.items() if suite.by_default]
     LOGS.mkdir(parents=True, exist_ok=True)
-    results = run([name for name in names if not suites[name].waits], suites, at_once=1)
-    results += run([name for name in names if suites[name].waits], suites, at_once=2)
+    results = run([name for name in names if suites[name].alone], suites, at_once=1)
+    results += run([name for name in names if not suites[name].alone], suites, at_once=2)
     for result in results:
         for line in result.failures:
             print(f"{result.name}: {line}")
@@ -67,31 +67,33 @@ def main() -> int:
 
 def all_suites() -> dict[str, Suite]:
     unittest = [sys.executable, "-m", "unittest", "discover"]
+    # Of those that run beside each other the longest come first.
     return {
         # Tests in the extension's crate would need a PHP around them; its tests are the suite "php".
         "cargo": Suite(
             ["cargo", "test", "--workspace", "--exclude", "wsengine-php", "--locked", "--no-fail-fast"],
             count_cargo,
             seconds=900,
+            alone=True,
         ),
-        "c": Suite(["capi/tests/run.sh"], count_line, seconds=600),
+        "fuzz": Suite(["scripts/fuzz.sh", "10"], count_line, seconds=900, alone=True),
+        "hostile": Suite([sys.executable, "tests/hostile/run.py", "--seconds", "1"], count_line, alone=True),
+        "endurance": Suite([sys.executable, "tests/endurance/run.py"], count_line, alone=True),
+        "bench": Suite([*unittest, "bench"], count_unittest, alone=True),
+        "browser": Suite([*unittest, "tests/browser"], count_unittest, seconds=600),
+        "interop": Suite([str(PYTHON), *unittest[1:], "tests/interop"], count_unittest, seconds=600),
         "c-asan": Suite(["capi/tests/run.sh", "asan"], count_line, seconds=900),
         "c-tsan": Suite(["capi/tests/run.sh", "tsan"], count_line, seconds=900),
+        "legacy": Suite([str(PYTHON), *unittest[1:], "tests/legacy"], count_unittest),
+        "c": Suite(["capi/tests/run.sh"], count_line, seconds=600),
+        "install": Suite([*unittest, "tests/install"], count_unittest, seconds=600),
+        "php": Suite(["php-ext/tests/run.sh"], count_php),
+        "proxy": Suite([str(PYTHON), *unittest[1:], "tests/proxy"], count_unittest),
+        "interfaces": Suite([*unittest, "tests/interfaces"], count_unittest),
+        **autobahn(),
+        "abi": Suite([*unittest, "tests/abi"], count_unittest),
         "engine-asan": Suite(["engine/tests/sanitized.sh", "address"], count_cargo, seconds=1800, by_default=False),
         "engine-tsan": Suite(["engine/tests/sanitized.sh", "thread"], count_cargo, seconds=3600, by_default=False),
-        "fuzz": Suite(["scripts/fuzz.sh", "10"], count_line, seconds=900),
-        "abi": Suite([*unittest, "tests/abi"], count_unittest),
-        "php": Suite(["php-ext/tests/run.sh"], count_php),
-        "hostile": Suite([sys.executable, "tests/hostile/run.py", "--seconds", "1"], count_line),
-        "install": Suite([*unittest, "tests/install"], count_unittest, seconds=600),
-        "endurance": Suite([sys.executable, "tests/endurance/run.py"], count_line),
-        "bench": Suite([*unittest, "bench"], count_unittest),
-        "browser": Suite([*unittest, "tests/browser"], count_unittest, waits=True),
-        "interop": Suite([str(PYTHON), *unittest[1:], "tests/interop"], count_unittest, waits=True),
-        "legacy": Suite([str(PYTHON), *unittest[1:], "tests/legacy"], count_unittest, waits=True),
-        "proxy": Suite([str(PYTHON), *unittest[1:], "tests/proxy"], count_unittest, waits=True),
-        "interfaces": Suite([*unittest, "tests/interfaces"], count_unittest, waits=True),
-        **autobahn(),
     }
 
 
