@@ -217,6 +217,8 @@ async fn write_refusal(stream: &mut Stream, refusal: &Refusal) -> io::Result<()>
 /// the answer away.
 async fn linger(stream: &mut Stream) -> io::Result<()> {
     stream.shutdown().await?;
+    // That has been work enough for one turn.
+    tokio::task::yield_now().await;
     let mut left = LINGER_BYTES;
     let mut buffer = vec![0; 16 * 1024];
     loop {

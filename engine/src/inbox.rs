@@ -389,7 +389,7 @@ mod tests {
         assert_eq!((room(None), room(MUCH)), (50_000, 6_250));
         inbox.answered(10, 10 * ms, second);
         assert_eq!(room(None), 50_000);
-        assert_eq!([room(MUCH), room(HURRIED)], [64, 16], "so many always have room");
+        assert_eq!([room(MUCH), room(HURRIED)], [64, 6], "so many always have room");
         inbox.answered(1, Duration::ZERO, second + ms);
         assert_eq!(room(MUCH), 64, "it grows slowly");
         for _ in 0..1_000 {

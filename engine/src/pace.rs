@@ -41,7 +41,7 @@ impl Pace {
     pub(crate) const ALONE: Pace =
         Pace { turn: MUCH, batch: Duration::from_micros(500), least_events: 64, least_bytes: 256 * 1024 };
     pub(crate) const BESIDE_OTHERS: Pace =
-        Pace { turn: 24 * 1024, batch: Duration::from_micros(40), least_events: 16, least_bytes: 64 * 1024 };
+        Pace { turn: 12 * 1024, batch: Duration::from_micros(40), least_events: 6, least_bytes: 64 * 1024 };
 }
 
 /// What one connection has sent of late.

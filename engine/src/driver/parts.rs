@@ -11,7 +11,7 @@ use std::rc::Rc;
 use wsengine_proto::frame;
 
 /// So much is compressed in a turn: some dozen microseconds.
-const PART_BYTES: usize = 32 * 1024;
+const PART_BYTES: usize = 16 * 1024;
 /// So much of all connections of a thread may wait for it, in bytes that are not compressed yet. To the host it is in the
 /// queue of its connection; but the sum of all queues is what peers do not take, and this waits for us.
 const MOST_BYTES: usize = 4 << 20;

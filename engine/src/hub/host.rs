@@ -90,7 +90,13 @@ impl Hub {
         if is_prompt {
             self.notify();
         }
-        if (is_prompt || self.host.was_at_work) && self.host.left < MOST_LEFT && self.others_are_there() {
+        // Where its being woken has put this thread aside it may be done with them.
+        let is_at_work = self.shared.wake.is_at_work();
+        if is_at_work
+            && (is_prompt || self.host.was_at_work)
+            && self.host.left < MOST_LEFT
+            && self.others_are_there()
+        {
             self.yield_to_host();
         }
         self.run_commands();

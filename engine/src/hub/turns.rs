@@ -30,6 +30,8 @@ const LATELY: Duration = Duration::from_millis(1);
 pub(super) struct Turns {
     /// The load of the turns that were given after the last look at the sockets.
     given: usize,
+    /// To some who had not to wait.
+    is_new: bool,
     /// Tasks that have a ticket; all tickets before theirs have been called.
     waiting: VecDeque<(Waker, Load)>,
     called: Ticket,
@@ -52,6 +54,7 @@ impl Turns {
         }
         if self.given < MOST {
             self.given += load as usize;
+            self.is_new = true;
             return true;
         }
         *ticket = Some(self.called + self.waiting.len() as Ticket);
@@ -86,14 +89,15 @@ impl Hub {
         may
     }
 
-    /// The sockets have been looked at. If a turn was given before, the host has its due, and the next have a turn if any
-    /// wait. True: it is given.
+    /// Those who do not wait for a turn have done what they can since the sockets were looked at. If a turn was given, the host
+    /// has its due, and the next have a turn if any wait. False: there was none, and none is given.
     pub(super) fn next_turn(&mut self) -> bool {
         if self.turns.given == 0 {
             return false;
         }
         self.attend_to_host();
-        self.turns.call()
+        // One was given after that look: before the next the sockets are looked at again.
+        std::mem::take(&mut self.turns.is_new) || self.turns.call()
     }
 }
 
