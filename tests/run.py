@@ -92,8 +92,12 @@ def all_suites() -> dict[str, Suite]:
         "interfaces": Suite([*unittest, "tests/interfaces"], count_unittest),
         **autobahn(),
         "abi": Suite([*unittest, "tests/abi"], count_unittest),
-        "engine-asan": Suite(["engine/tests/sanitized.sh", "address"], count_cargo, seconds=1800, by_default=False),
-        "engine-tsan": Suite(["engine/tests/sanitized.sh", "thread"], count_cargo, seconds=3600, by_default=False),
+        "engine-asan": Suite(
+            ["engine/tests/sanitized.sh", "address"], count_cargo, seconds=1800, by_default=False, alone=True
+        ),
+        "engine-tsan": Suite(
+            ["engine/tests/sanitized.sh", "thread"], count_cargo, seconds=3600, by_default=False, alone=True
+        ),
     }
 
 
