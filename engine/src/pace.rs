@@ -130,8 +130,11 @@ impl Pieces {
     /// As so much work one counts, and what is larger is none: with 180 of them a second a connection sends much.
     pub(crate) const BYTES: usize = 4 * 1024;
 
-    /// Notes one, and says how much it costs: more where there are many, whoever sends them. A thousand connections with ten a
-    /// second are as bad as ten with a thousand.
+    /// With three in a window one sends much, however many there are in all: one that answers a ping, or whose message comes in
+    /// three packets, shall not stand in line for the pieces of others.
+    const MOST: usize = MUCH / 3;
+
+    /// Notes one, and says how much it costs: more where there are many, whoever sends them.
     #[inline]
     pub(crate) fn cost(&mut self, now: Duration) -> usize {
         if now >= self.until {
@@ -139,7 +142,8 @@ impl Pieces {
             (self.in_window, self.until) = (0, now + WINDOW);
         }
         self.in_window += 1;
-        Self::BYTES * (self.in_window.max(self.before) / FEW_PIECES).max(1)
+        let times = (self.in_window.max(self.before) / FEW_PIECES).max(1);
+        Self::MOST.min(Self::BYTES * times)
     }
 }
 
@@ -202,6 +206,8 @@ mod tests {
         assert_eq!(costs.last(), Some(&(3 * Pieces::BYTES)));
         assert_eq!(pieces.cost(begin + WINDOW), 3 * Pieces::BYTES, "the window before this one had as many");
         assert_eq!(pieces.cost(begin + 2 * WINDOW), Pieces::BYTES);
+        let of_a_flood = (0..100 * FEW_PIECES).map(|_| pieces.cost(begin + 3 * WINDOW)).max();
+        assert_eq!(of_a_flood, Some(MUCH / 3), "who sends two is not held for one who sends much");
         assert_eq!(pieces.cost(begin + 10 * WINDOW), Pieces::BYTES);
     }
 

@@ -24,6 +24,7 @@ pub(crate) enum Load {
 
 /// The turns between two looks are about so much: one that is heavy, or so many that are light.
 const MOST: usize = Load::Heavy as usize;
+/// After a turn the next is to be expected for so long.
 const LATELY: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
@@ -35,6 +36,7 @@ pub(super) struct Turns {
     /// Tasks that have a ticket; all tickets before theirs have been called.
     waiting: VecDeque<(Waker, Load)>,
     called: Ticket,
+    /// When the last was asked for.
     last: Duration,
 }
 
