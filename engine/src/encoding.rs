@@ -4,9 +4,11 @@
 //! A message for many is compressed once for each window that it makes a difference to, by itself. A connection
 //! with a context of its own must forget it then, for its peer's window has moved on by that message.
 
+use crate::aside::{self, Awaited};
 use crate::mailbox::{Commands, Target};
 use bytes::Bytes;
 use std::collections::HashMap;
+use tokio::sync::oneshot;
 use wsengine_proto::deflate::{COMPRESSED, Deflater, MAX_WINDOW_BITS, Parameters};
 use wsengine_proto::frame::{self, MAX_HEADER_BYTES, Opcode};
 use wsengine_proto::hixie76;
@@ -57,7 +59,12 @@ impl Encoding {
     /// message. None: it failed, and the message has to go as it is.
     pub(crate) fn compress_part(&mut self, part: Part<'_>, out: &mut Vec<u8>) -> Option<bool> {
         let Encoding::Deflate(outbound) = self else { return None };
-        outbound.context.as_mut()?.compress_part(outbound.window_bits, part, out)
+        let context = outbound.context.as_mut()?;
+        if part.is_first && !context.has_compressor() {
+            // Its peer is in its turn.
+            context.put(Deflater::new(outbound.window_bits));
+        }
+        context.compress_part(part, out)
     }
 
     /// Messages that were compressed are not sent: later ones must not refer to them.
@@ -84,28 +91,60 @@ pub(crate) struct Part<'a> {
     pub(crate) is_last: bool,
 }
 
-/// The compressor comes with the first message for this connection alone.
+/// What lets a message refer to earlier ones.
 #[derive(Default)]
 struct Context {
-    deflater: Option<Deflater>,
+    compressor: Compressor,
     /// The peer's window is not what the compressor believes.
     stale: bool,
 }
 
+/// To take and to clear its memory takes up to half a millisecond. So it is made aside when the first message for this connection
+/// alone is there; meanwhile messages are compressed by themselves.
+#[derive(Default)]
+enum Compressor {
+    #[default]
+    Unwanted,
+    Coming(oneshot::Receiver<Deflater>),
+    Here(Deflater),
+}
+
 impl Context {
+    /// Is the compressor there?
+    fn has_compressor(&mut self) -> bool {
+        if let Compressor::Coming(made) = &mut self.compressor
+            && let Ok(deflater) = made.try_recv()
+        {
+            self.put(deflater);
+        }
+        matches!(self.compressor, Compressor::Here(_))
+    }
+
+    fn ask_for_compressor(&mut self, window_bits: u8) {
+        if let Compressor::Unwanted = self.compressor {
+            let made = aside::run(Awaited::ByNobody, move || Deflater::new(window_bits));
+            self.compressor = Compressor::Coming(made);
+        }
+    }
+
+    fn put(&mut self, deflater: Deflater) {
+        self.compressor = Compressor::Here(deflater);
+        self.stale = false;
+    }
+
     /// Compresses a message even if it grows by it: without it the context would be lost. A window of 8 bits is kept to
     /// with one of 9, for compressors of the zlib family refer no further back than their window less 262 bytes.
-    fn compress(&mut self, window_bits: u8, message: &Message<'_>, scratch: &mut Vec<u8>) -> Option<Bytes> {
-        let frame = Message { always: true, ..*message }.compress(self.deflater(window_bits), scratch);
+    fn compress(&mut self, message: &Message<'_>, scratch: &mut Vec<u8>) -> Option<Bytes> {
+        let frame = Message { always: true, ..*message }.compress(self.begin()?, scratch);
         self.stale = frame.is_none();
         frame
     }
 
-    fn compress_part(&mut self, window_bits: u8, part: Part<'_>, out: &mut Vec<u8>) -> Option<bool> {
-        let deflater = match part.is_first {
-            true => self.deflater(window_bits),
-            false => self.deflater.as_mut()?,
-        };
+    fn compress_part(&mut self, part: Part<'_>, out: &mut Vec<u8>) -> Option<bool> {
+        if part.is_first {
+            self.begin()?;
+        }
+        let Compressor::Here(deflater) = &mut self.compressor else { return None };
         let sound = match part.is_last {
             true => deflater.end(part.bytes, out),
             false => deflater.begin(part.bytes, out),
@@ -114,13 +153,13 @@ impl Context {
         sound.then_some(part.is_last)
     }
 
-    /// The compressor at the beginning of a message.
-    fn deflater(&mut self, window_bits: u8) -> &mut Deflater {
-        let deflater = self.deflater.get_or_insert_with(|| Deflater::new(window_bits));
+    /// The compressor at the beginning of a message, if it is there.
+    fn begin(&mut self) -> Option<&mut Deflater> {
+        let Compressor::Here(deflater) = &mut self.compressor else { return None };
         if std::mem::take(&mut self.stale) {
             deflater.reset();
         }
-        deflater
+        Some(deflater)
     }
 }
 
@@ -232,7 +271,10 @@ impl Encoder {
         message: &Message<'_>,
     ) -> Option<Bytes> {
         if let (Target::One(_), Some(context)) = (target, &mut outbound.context) {
-            return context.compress(outbound.window_bits, message, &mut self.scratch);
+            if context.has_compressor() {
+                return context.compress(message, &mut self.scratch);
+            }
+            context.ask_for_compressor(outbound.window_bits);
         }
         let bits = Deflater::window_bits(message.payload.len(), outbound.window_bits)?;
         let frame = self.once(target, (index, bits), |encoder| encoder.alone(bits, message))?;

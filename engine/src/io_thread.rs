@@ -1,6 +1,7 @@
 //! An I/O thread: a tokio runtime of its own, its hub, and the root task that keeps it going until the stop.
 
 use crate::accept;
+use crate::aside;
 use crate::hub::{self, Hub};
 use crate::link::Shared;
 use crate::listen::Listener;
@@ -68,6 +69,7 @@ pub(crate) fn run(
     });
     hub::set(None);
     sockets::close();
+    aside::close();
     // Not longer: a read from a disk that does not answer would keep the stop waiting for ever.
     runtime.shutdown_timeout(FILE_PATIENCE);
     drop(running);

@@ -31,6 +31,7 @@
 )]
 
 mod accept;
+mod aside;
 mod backplane;
 mod buffers;
 mod chains;

@@ -33,6 +33,11 @@ impl Metered {
     pub(crate) fn new(socket: Socket) -> Self {
         Metered { socket, written: 0, records: Records::default() }
     }
+
+    /// How many records have come that gave no data.
+    pub(crate) fn records(&self) -> usize {
+        self.records.unpaid
+    }
 }
 
 /// Counts the records of TLS that come (RFC 8446 5.1).

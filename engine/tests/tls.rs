@@ -5,11 +5,12 @@ mod common;
 mod tls;
 
 use common::*;
+use rustls::{ClientConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use tls::{Certificate, Files, tls_connect, tls_stream};
-use tokio_tungstenite::tungstenite::Message;
+use tls::{Certificate, Files, tcp_stream, tls_client, tls_connect, tls_stream};
+use tokio_tungstenite::tungstenite::{self, Message};
 use wsengine::Config;
 
 fn options<'a>(cert: &'a str, key: &'a str) -> [(&'a str, &'a str); 3] {
@@ -207,6 +208,55 @@ fn a_tls_handshake_has_its_time_too() {
     begun.set_read_timeout(Some(PATIENCE)).unwrap();
     begun.write_all(&[0x16, 3, 1, 0, 200]).unwrap();
     assert_eq!(begun.read(&mut [0]).unwrap_or(0), 0, "it is cut");
+}
+
+#[test]
+fn a_handshake_may_come_byte_by_byte() {
+    let certificate = Certificate::new();
+    let files = Files::new("bytes", &certificate);
+    let host = host(&files, &[]);
+    let (mut client, mut socket) =
+        (tls_client(&certificate, "http/1.1"), tcp_stream(&host.server.addresses()[0]));
+    let say = |client: &mut ClientConnection, socket: &mut TcpStream| {
+        let mut bytes = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut bytes).unwrap();
+        }
+        bytes.iter().for_each(|byte| socket.write_all(&[*byte]).unwrap());
+    };
+    while client.is_handshaking() {
+        say(&mut client, &mut socket);
+        if client.is_handshaking() {
+            client.read_tls(&mut socket).unwrap();
+            client.process_new_packets().unwrap();
+        }
+    }
+    say(&mut client, &mut socket);
+    let stream = StreamOwned::new(client, socket);
+    let mut client = tungstenite::client("wss://localhost/", stream).unwrap().0;
+    client.send(Message::text("whole")).unwrap();
+    assert_eq!(client.read().unwrap(), Message::text("whole"));
+}
+
+#[test]
+fn who_cannot_be_agreed_with_is_told_why_and_others_are_served() {
+    let certificate = Certificate::new();
+    let files = Files::new("alert", &certificate);
+    let host = host(&files, &[]);
+    let address = &host.server.addresses()[0];
+    let mut client = tls_client(&certificate, "h2");
+    let refused = client.complete_io(&mut tcp_stream(address)).unwrap_err();
+    let alert = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
+    assert_eq!(refused.downcast::<rustls::Error>().unwrap(), alert);
+    // In the middle of it.
+    for keep in [1, 5, 6, 100] {
+        let mut hello = Vec::new();
+        tls_client(&certificate, "http/1.1").write_tls(&mut hello).unwrap();
+        tcp_stream(address).write_all(&hello[..keep]).unwrap();
+    }
+    let mut client = tls_connect(address, &certificate);
+    client.send(Message::text("served")).unwrap();
+    assert_eq!(client.read().unwrap(), Message::text("served"));
 }
 
 #[test]

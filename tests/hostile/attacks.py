@@ -291,6 +291,16 @@ def tls_garbage(port, tls_port, seconds):
     ).run(seconds)
 
 
+def tls_hellos(port, tls_port, seconds):
+    """The same first words of TLS over and over: they cost the peer nothing, and the server most of a handshake."""
+    going = ssl.MemoryBIO()
+    try:
+        TLS.wrap_bio(ssl.MemoryBIO(), going).do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return Peers(tls_port, 100, once(going.read())).run(seconds)
+
+
 def slow_tls(port, tls_port, seconds):
     def script():
         for byte in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(1000):
@@ -324,6 +334,7 @@ ATTACKS = {
         old_http,
         smuggling,
         tls_garbage,
+        tls_hellos,
         slow_tls,
     )
 }

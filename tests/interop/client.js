@@ -66,9 +66,11 @@ const commands = {
     },
 
     // How many bytes came for each of three answers to one and the same message.
-    async again({ message }) {
+    // Sends a message thrice, and on until it comes back with fewer bytes than `below`; gives the bytes of each time.
+    async again({ message, below = Infinity }) {
         const lengths = [];
-        for (let n = 0; n < 3; n++) {
+        const end = Date.now() + SECONDS * 1000;
+        while (lengths.length < 3 || (lengths.at(-1) >= below && Date.now() < end)) {
             const before = stream.bytesRead;
             await comesBack(Buffer.from(message, 'base64'), true);
             lengths.push(stream.bytesRead - before);

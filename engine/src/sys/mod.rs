@@ -253,6 +253,13 @@ pub(crate) fn raise_open_files() -> usize {
     usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
 }
 
+/// Has this thread give way to the others, as nice(1) does for a process.
+pub(crate) fn be_nice() {
+    const NICENESS: libc::c_int = 10;
+    // SAFETY: takes no pointers; 0 is this thread, which may always become nicer.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+}
+
 /// Gives memory that is free but still held by the C allocator back to the system: after a burst of handshakes
 /// that is most of what they cost.
 pub(crate) fn trim_memory() {

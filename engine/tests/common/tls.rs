@@ -72,19 +72,27 @@ impl Drop for Files {
 
 pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
-/// A stream to a server whose certificate must be this one.
-pub fn tls_stream(address: &str, certificate: &Certificate) -> std::io::Result<TlsStream> {
+/// A client that has nothing said yet: the server's certificate must be this one, and `alpn` be spoken above TLS.
+pub fn tls_client(certificate: &Certificate, alpn: &str) -> ClientConnection {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap()
+}
+
+pub fn tcp_stream(address: &str) -> TcpStream {
     let socket = TcpStream::connect(address.strip_prefix("tls://").unwrap()).unwrap();
     socket.set_nodelay(true).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let connection = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
-    let mut stream = StreamOwned::new(connection, socket);
+    socket
+}
+
+/// A stream to a server whose certificate must be this one.
+pub fn tls_stream(address: &str, certificate: &Certificate) -> std::io::Result<TlsStream> {
+    let mut stream = StreamOwned::new(tls_client(certificate, "http/1.1"), tcp_stream(address));
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
     }

@@ -1,6 +1,9 @@
 //! TLS by rustls: certificate and key come from their files at the start, and again when the host asks for it.
 //! Connections keep what they began with.
 
+mod handshake;
+
+pub(crate) use self::handshake::accept;
 use crate::config::Settings;
 use crate::error::Error;
 use rustls::ServerConfig;
