@@ -42,7 +42,7 @@ const THREAD_BYTES: usize = 3 << 20;
 /// else may be called there but [`Server::addresses`], [`Server::port`],
 /// [`Server::process`] and [`Server::is_in_child`]; dropping it does nothing.
 pub struct Server {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     addresses: Vec<String>,
     port: u16,
     threads: Vec<JoinHandle<()>>,

@@ -249,7 +249,8 @@ impl Conn {
     /// It has had its turn, and for now that `is_all` or not.
     fn end_turn(&mut self, hub: &mut Hub, turn: &Turn, is_all: bool) {
         self.sent.add(turn.cost(&mut hub.pieces, hub.now), is_all, hub.now);
-        if std::mem::take(&mut self.speaks) && self.sent.is_little() {
+        // Who waits for room has said as little as there was room for.
+        if std::mem::take(&mut self.speaks) && self.sent.is_little() && !self.paused {
             hub.shared.others.speak(hub.now);
         }
         // With a full inbox all have to wait, whether they send much or not.
@@ -373,7 +374,7 @@ pub(crate) mod tests {
     use crate::{Config, ConnId, EventBody, Server, Wait};
     use std::io::{Read, Write};
     use std::net::TcpStream;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     /// An unmasked frame of a reserved opcode: what no test but the one below sends.
     const PANIC: &[u8] = b"\x8fpanic in a test";
@@ -424,6 +425,39 @@ pub(crate) mod tests {
         assert_eq!(cost(Turn::new(0)), 0, "it has written only");
         let upload = Turn { work: 2 * Pieces::BYTES, has_read: true, ..Turn::new(0) };
         assert_eq!(cost(upload), 2 * Pieces::BYTES);
+    }
+
+    /// Two hundred that flooded the server took each other for such, and went at a fourth of their speed.
+    #[test]
+    fn who_has_no_room_for_more_is_not_one_that_sends_little() {
+        for (queue_events, sends_little) in [("16", false), ("1000", true)] {
+            let mut config = Config::new();
+            let options =
+                [("listen", "127.0.0.1:0"), ("io_threads", "1"), ("event_queue_events", queue_events)];
+            options.iter().for_each(|(name, value)| config.set(name, value).unwrap());
+            let server = Server::start(&config).unwrap();
+            let mut peer = open(&server);
+            poll(&server);
+            // Text without a letter.
+            let message = [0x81, 0x80, 0, 0, 0, 0];
+            peer.write_all(&message).unwrap();
+            poll(&server);
+            // In a window after that of the first.
+            std::thread::sleep(Duration::from_millis(150));
+            peer.write_all(&message.repeat(20)).unwrap();
+            let until = Instant::now() + Duration::from_secs(20);
+            while server.stats().read_pauses == 0 && server.stats().messages_in < 21 {
+                assert!(Instant::now() < until, "{:?}", server.stats());
+                std::thread::yield_now();
+            }
+            let are_there = || server.shared.others.are_there(server.shared.now());
+            // That is said at the end of the turn.
+            let soon = Instant::now() + Duration::from_millis(50);
+            while !are_there() && Instant::now() < if sends_little { until } else { soon } {
+                std::thread::yield_now();
+            }
+            assert_eq!(are_there(), sends_little);
+        }
     }
 
     #[test]
