@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Sockets in a row before others have their turn.
 const ACCEPTED_PER_TURN: u32 = 4;
-/// With too many sockets that are no connections yet, or a host that does not poll, the next look comes after so
-/// long.
+/// With too many sockets that are no connections yet, too many handshakes of TLS, or a host that does not poll, the next look
+/// comes after so long.
 const BREATH: Duration = Duration::from_millis(5);
 /// When accepting fails for want of descriptors or memory, the next try comes after so long.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -45,7 +45,11 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
     let mut reported = None;
     loop {
         listener.knock().await;
-        if shared.has_all_sockets() || shared.links.iter().any(|link| !link.inbox.has_room_to_open()) {
+        let tls = shared.tls.as_ref().filter(|_| speaks.tls);
+        if shared.has_all_sockets()
+            || tls.is_some_and(|tls| tls.is_busy(shared.links.len()))
+            || shared.links.iter().any(|link| !link.inbox.has_room_to_open())
+        {
             tokio::time::sleep(BREATH).await;
             continue;
         }

@@ -1,11 +1,12 @@
 //! What takes a good part of a millisecond in one piece is done by a thread beside the I/O thread, which serves others
 //! meanwhile. The thread comes with the first of such work, and gives way where there are not processors enough.
 
+use crate::server::memory_for_thread;
 use crate::sys;
 use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, TryRecvError};
+use std::sync::mpsc::{self, TryRecvError, TrySendError};
 use std::thread::{self, Builder, JoinHandle};
 use tokio::sync::oneshot;
 
@@ -15,24 +16,37 @@ thread_local! {
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// Who waits for it.
+/// Which work comes first.
 #[derive(Clone, Copy)]
-pub(crate) enum Awaited {
-    ByPeer,
-    /// Nobody: it comes after all for which a peer waits.
-    ByNobody,
+pub(crate) enum Rank {
+    /// A peer waits for it and has waited before: what was done for it shall not be in vain.
+    GoesOn,
+    /// A peer waits for it.
+    Begins,
+    /// Nobody waits for it.
+    Unawaited,
 }
+
+/// Of what nobody waits for so much may wait; the rest is not done.
+const MOST_UNAWAITED: usize = 1024;
 
 /// The thread beside this one.
 struct Aside {
     /// None: it is to end.
-    queues: Option<[mpsc::Sender<Work>; 2]>,
+    queues: Option<Queues>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Has `work` done beside this I/O thread. Without an outcome it has panicked, which is in the log.
+struct Queues {
+    goes_on: mpsc::Sender<Work>,
+    begins: mpsc::Sender<Work>,
+    unawaited: mpsc::SyncSender<Work>,
+}
+
+/// Has `work` done beside this I/O thread. Without an outcome it has panicked, which is in the log, or nobody waits for it and
+/// there was too much.
 pub(crate) fn run<T: Send + 'static>(
-    awaited: Awaited,
+    rank: Rank,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> oneshot::Receiver<T> {
     let (done, outcome) = oneshot::channel();
@@ -42,17 +56,18 @@ pub(crate) fn run<T: Send + 'static>(
             drop(done.send(work()));
         }
     });
-    let left = ASIDE.with_borrow_mut(|aside| {
+    let refused = ASIDE.with_borrow_mut(|aside| {
         if aside.is_none() {
             *aside = Aside::start().inspect_err(|error| tracing::debug!(%error, "no thread for it")).ok();
         }
         match aside {
-            Some(aside) => aside.give(awaited, work),
+            Some(aside) => aside.give(rank, work),
             None => Some(work),
         }
     });
-    if let Some(work) = left {
-        work();
+    match (rank, refused) {
+        (Rank::GoesOn | Rank::Begins, Some(work)) => work(),
+        (_, refused) => drop(refused),
     }
     outcome
 }
@@ -64,24 +79,28 @@ pub(crate) fn close() {
 
 impl Aside {
     fn start() -> io::Result<Self> {
-        let (for_peers, of_peers) = mpsc::channel();
-        let (for_nobody, of_nobody) = mpsc::channel();
+        memory_for_thread()?;
+        let (goes_on, of_first) = mpsc::channel();
+        let (begins, of_second) = mpsc::channel();
+        let (unawaited, of_third) = mpsc::sync_channel(MOST_UNAWAITED);
         let thread = Builder::new()
             .name("wsengine-aside".into())
-            .spawn(move || work_through(&[of_peers, of_nobody]))?;
-        Ok(Aside { queues: Some([for_peers, for_nobody]), thread: Some(thread) })
+            .spawn(move || work_through(&[of_first, of_second, of_third]))?;
+        Ok(Aside { queues: Some(Queues { goes_on, begins, unawaited }), thread: Some(thread) })
     }
 
-    /// Returns what it cannot take.
-    fn give(&self, awaited: Awaited, work: Work) -> Option<Work> {
-        let Some([for_peers, for_nobody]) = &self.queues else { return Some(work) };
-        let queue = match awaited {
-            Awaited::ByPeer => for_peers,
-            Awaited::ByNobody => for_nobody,
+    /// Returns what it does not take.
+    fn give(&self, rank: Rank, work: Work) -> Option<Work> {
+        let Some(queues) = &self.queues else { return Some(work) };
+        let refused = match rank {
+            Rank::GoesOn => queues.goes_on.send(work).err().map(|refused| refused.0),
+            Rank::Begins => queues.begins.send(work).err().map(|refused| refused.0),
+            Rank::Unawaited => queues.unawaited.try_send(work).err().map(|refused| match refused {
+                TrySendError::Full(work) | TrySendError::Disconnected(work) => work,
+            }),
         };
-        let refused = queue.send(work).err();
         self.wake();
-        refused.map(|refused| refused.0)
+        refused
     }
 
     fn wake(&self) {
@@ -102,7 +121,7 @@ impl Drop for Aside {
 }
 
 /// Does what comes, until nobody can give anything any more. What has not been begun by then nobody wants.
-fn work_through(queues: &[mpsc::Receiver<Work>; 2]) {
+fn work_through(queues: &[mpsc::Receiver<Work>; 3]) {
     sys::be_nice();
     loop {
         let taken = queues
@@ -129,7 +148,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[test]
-    fn what_a_peer_waits_for_comes_first_and_what_nobody_wants_is_left_out() {
+    fn what_goes_on_comes_first_and_what_nobody_wants_is_left_out() {
         let done = Arc::new(Mutex::new(Vec::new()));
         let note = |what: &'static str| {
             let done = done.clone();
@@ -139,21 +158,27 @@ mod tests {
             }
         };
         let (go_on, held_up) = mpsc::channel::<()>();
-        let first = run(Awaited::ByPeer, move || held_up.recv().is_ok());
-        let nobody = run(Awaited::ByNobody, note("for nobody"));
-        drop(run(Awaited::ByPeer, note("for one that has gone")));
-        let peer = run(Awaited::ByPeer, note("for a peer"));
+        let first = run(Rank::Begins, move || held_up.recv().is_ok());
+        let unawaited = run(Rank::Unawaited, note("unawaited"));
+        drop(run(Rank::GoesOn, note("for one that has gone")));
+        let begins = run(Rank::Begins, note("begins"));
+        let goes_on = run(Rank::GoesOn, note("goes on"));
+        let rest: Vec<_> = (0..MOST_UNAWAITED).map(|_| run(Rank::Unawaited, || ())).collect();
         go_on.send(()).unwrap();
         assert_eq!(first.blocking_recv(), Ok(true));
-        assert_eq!((nobody.blocking_recv(), peer.blocking_recv()), (Ok("for nobody"), Ok("for a peer")));
-        assert_eq!(*done.lock().unwrap(), ["for a peer", "for nobody"]);
+        for (outcome, what) in [(unawaited, "unawaited"), (begins, "begins"), (goes_on, "goes on")] {
+            assert_eq!(outcome.blocking_recv(), Ok(what));
+        }
+        assert_eq!(*done.lock().unwrap(), ["goes on", "begins", "unawaited"]);
+        let done = rest.into_iter().filter_map(|outcome| outcome.blocking_recv().ok()).count();
+        assert_eq!(done, MOST_UNAWAITED - 1, "one was too much");
         close();
     }
 
     #[test]
     fn a_panic_loses_one_piece_of_work() {
-        let lost = run(Awaited::ByPeer, || panic!("in a test"));
-        let next = run(Awaited::ByPeer, || 7);
+        let lost = run(Rank::Begins, || panic!("in a test"));
+        let next = run(Rank::Begins, || 7);
         assert!(lost.blocking_recv().map(|()| unreachable!()).is_err());
         assert_eq!(next.blocking_recv(), Ok(7));
         close();
@@ -162,7 +187,7 @@ mod tests {
     #[test]
     fn the_end_waits_for_what_is_begun() {
         let (begun, begins) = mpsc::channel();
-        let outcome = run(Awaited::ByPeer, move || {
+        let outcome = run(Rank::Begins, move || {
             begun.send(()).unwrap();
             thread::yield_now();
             7

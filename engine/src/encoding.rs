@@ -4,11 +4,11 @@
 //! A message for many is compressed once for each window that it makes a difference to, by itself. A connection
 //! with a context of its own must forget it then, for its peer's window has moved on by that message.
 
-use crate::aside::{self, Awaited};
+use crate::aside::{self, Rank};
 use crate::mailbox::{Commands, Target};
 use bytes::Bytes;
 use std::collections::HashMap;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use wsengine_proto::deflate::{COMPRESSED, Deflater, MAX_WINDOW_BITS, Parameters};
 use wsengine_proto::frame::{self, MAX_HEADER_BYTES, Opcode};
 use wsengine_proto::hixie76;
@@ -112,17 +112,19 @@ enum Compressor {
 impl Context {
     /// Is the compressor there?
     fn has_compressor(&mut self) -> bool {
-        if let Compressor::Coming(made) = &mut self.compressor
-            && let Ok(deflater) = made.try_recv()
-        {
-            self.put(deflater);
+        if let Compressor::Coming(made) = &mut self.compressor {
+            match made.try_recv() {
+                Ok(deflater) => self.put(deflater),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Closed) => self.compressor = Compressor::Unwanted,
+            }
         }
         matches!(self.compressor, Compressor::Here(_))
     }
 
     fn ask_for_compressor(&mut self, window_bits: u8) {
         if let Compressor::Unwanted = self.compressor {
-            let made = aside::run(Awaited::ByNobody, move || Deflater::new(window_bits));
+            let made = aside::run(Rank::Unawaited, move || Deflater::new(window_bits));
             self.compressor = Compressor::Coming(made);
         }
     }

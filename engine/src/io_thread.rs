@@ -32,6 +32,8 @@ pub(crate) fn run(
 ) {
     let runtime = Builder::new_current_thread()
         .enable_all()
+        // What was done aside is on its way at once, also while there is always something else to do.
+        .global_queue_interval(1)
         .max_blocking_threads(FILE_THREADS)
         .thread_name("wsengine-files")
         .on_thread_park(|| hub::with(Hub::before_park).unwrap_or(()))
@@ -69,9 +71,10 @@ pub(crate) fn run(
     });
     hub::set(None);
     sockets::close();
-    aside::close();
     // Not longer: a read from a disk that does not answer would keep the stop waiting for ever.
     runtime.shutdown_timeout(FILE_PATIENCE);
+    // Now nobody waits for what is done aside.
+    aside::close();
     drop(running);
 }
 

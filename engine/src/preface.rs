@@ -6,7 +6,6 @@ use crate::peer::Peer;
 use crate::peer::proxy_protocol::{self, Parsed};
 use crate::sockets::Socket;
 use crate::stream::{Metered, Stream};
-use crate::tls;
 use std::io;
 use tokio::io::AsyncReadExt;
 use wsengine_proto::handshake::Refusal;
@@ -71,7 +70,7 @@ pub(crate) async fn read(
             if socket.peek_first().await.map_err(Failed::Ended)?.is_some_and(|first| first != TLS_HANDSHAKE) {
                 return Err(Failed::Refused(socket, NO_TLS));
             }
-            let stream = tls::accept(Metered::new(socket), tls.config()).await.map_err(Failed::Ended)?;
+            let stream = tls.accept(Metered::new(socket)).await.map_err(Failed::Ended)?;
             Ok((Stream::Tls(Box::new(stream)), caller))
         }
     }

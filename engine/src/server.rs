@@ -31,6 +31,17 @@ use wsengine_proto::{Kind, close};
 /// the process when they lack memory at their start.
 const THREAD_BYTES: usize = 3 << 20;
 
+/// Is there so much?
+pub(crate) fn memory_for_thread() -> std::io::Result<()> {
+    let mut memory = Vec::<u8>::new();
+    if memory.try_reserve_exact(THREAD_BYTES).is_err() {
+        return Err(std::io::Error::from_raw_os_error(libc::ENOMEM));
+    }
+    // Seen by nobody, it would not be asked for.
+    drop(std::hint::black_box(memory));
+    Ok(())
+}
+
 /// A running server.
 ///
 /// Every method may be called from any thread at any time; none waits for a socket. Dropping it cuts all
@@ -119,12 +130,7 @@ impl Server {
     }
 
     fn start_thread(&mut self, thread: usize, listeners: Vec<Listener>) -> std::io::Result<()> {
-        let mut memory = Vec::<u8>::new();
-        if memory.try_reserve_exact(THREAD_BYTES).is_err() {
-            return Err(std::io::Error::from_raw_os_error(libc::ENOMEM));
-        }
-        // Seen by nobody, it would not be asked for.
-        drop(std::hint::black_box(memory));
+        memory_for_thread()?;
         let (ready, started) = mpsc::channel();
         let shared = self.shared.clone();
         let run =

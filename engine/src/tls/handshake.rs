@@ -1,43 +1,75 @@
 //! The handshake of TLS. Its mathematics take from a third of a millisecond to several, by the certificate's key, and are done
 //! aside; the I/O thread reads and writes what is exchanged.
 
-use crate::aside::{self, Awaited};
+use super::Tls;
+use crate::aside::{self, Rank};
 use crate::stream::Metered;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConnection;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Shakes hands with a peer, as the server.
-pub(crate) async fn accept(mut socket: Metered, config: Arc<ServerConfig>) -> io::Result<TlsStream<Metered>> {
-    let mut session = Box::new(ServerConnection::new(config.clone()).map_err(io::Error::other)?);
-    while session.is_handshaking() {
-        poll_fn(|cx| write(&mut session, &mut socket, cx)).await?;
-        let records = socket.records();
-        if poll_fn(|cx| read(&mut session, &mut socket, cx)).await? == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        // Where no record is whole there is nothing to do but to look at the head of one.
-        let outcome = if socket.records() == records {
-            session.process_new_packets().map(drop)
-        } else {
-            let outcome;
-            (session, outcome) = process_aside(session).await?;
-            outcome
-        };
-        if let Err(error) = outcome {
-            // The peer is told, if that can be done at once.
-            let _ = poll_fn(|cx| Poll::Ready(write(&mut session, &mut socket, cx))).await;
-            return Err(io::Error::new(ErrorKind::InvalidData, error));
-        }
+/// So many for each I/O thread may wait for their mathematics: then no more are accepted on listeners of TLS. Who has waited
+/// for too long would be sent away, and all of it was in vain.
+const MOST_WAITING: usize = 32;
+
+impl Tls {
+    /// Do enough wait for what is done aside, with so many I/O threads?
+    pub(crate) fn is_busy(&self, threads: usize) -> bool {
+        self.waiting.load(Ordering::Relaxed) >= MOST_WAITING * threads
     }
-    // What is left to be written goes out by this.
-    TlsAcceptor::from(config).accept_with(socket, |new| *new = *session).await
+
+    /// Shakes hands with a peer, as the server.
+    pub(crate) async fn accept(&self, mut socket: Metered) -> io::Result<TlsStream<Metered>> {
+        let config = self.config();
+        let mut session = Box::new(ServerConnection::new(config.clone()).map_err(io::Error::other)?);
+        let mut rank = Rank::Begins;
+        while session.is_handshaking() {
+            poll_fn(|cx| write(&mut session, &mut socket, cx)).await?;
+            let records = socket.records();
+            if poll_fn(|cx| read(&mut session, &mut socket, cx)).await? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            // Where no record is whole there is nothing to do but to look at the head of one.
+            let outcome = if socket.records() == records {
+                session.process_new_packets().map(drop)
+            } else {
+                let _waiting = Waiting::new(&self.waiting);
+                let outcome;
+                (session, outcome) = process_aside(rank, session).await?;
+                rank = Rank::GoesOn;
+                outcome
+            };
+            if let Err(error) = outcome {
+                // The peer is told, if that can be done at once.
+                let _ = poll_fn(|cx| Poll::Ready(write(&mut session, &mut socket, cx))).await;
+                return Err(io::Error::new(ErrorKind::InvalidData, error));
+            }
+        }
+        // What is left to be written goes out by this.
+        TlsAcceptor::from(config).accept_with(socket, |new| *new = *session).await
+    }
+}
+
+/// One of those that wait, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(all: &'a AtomicUsize) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Waiting(all)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn read(
@@ -82,7 +114,11 @@ impl Read for AtOnce<'_, '_> {
 
 impl Write for AtOnce<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match Pin::new(&mut *self.socket).poll_write(self.cx, bytes) {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match Pin::new(&mut *self.socket).poll_write_vectored(self.cx, slices) {
             Poll::Ready(written) => written,
             Poll::Pending => Err(ErrorKind::WouldBlock.into()),
         }
@@ -94,9 +130,10 @@ impl Write for AtOnce<'_, '_> {
 }
 
 async fn process_aside(
+    rank: Rank,
     mut session: Box<ServerConnection>,
 ) -> io::Result<(Box<ServerConnection>, Result<(), rustls::Error>)> {
-    let processed = aside::run(Awaited::ByPeer, || {
+    let processed = aside::run(rank, || {
         let outcome = session.process_new_packets().map(drop);
         (session, outcome)
     });

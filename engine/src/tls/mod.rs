@@ -3,7 +3,6 @@
 
 mod handshake;
 
-pub(crate) use self::handshake::accept;
 use crate::config::Settings;
 use crate::error::Error;
 use rustls::ServerConfig;
@@ -11,6 +10,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::parse_x509_certificate;
@@ -23,6 +23,8 @@ pub(crate) struct Tls {
     cert: PathBuf,
     key: PathBuf,
     config: RwLock<Arc<ServerConfig>>,
+    /// Handshakes that wait for what is done aside.
+    waiting: AtomicUsize,
 }
 
 impl Tls {
@@ -35,7 +37,7 @@ impl Tls {
             (None, Some(_)) => return Err(missing("tls_key", "tls_cert")),
         };
         let config = RwLock::new(read(&cert, &key)?);
-        Ok(Some(Tls { cert, key, config }))
+        Ok(Some(Tls { cert, key, config, waiting: AtomicUsize::new(0) }))
     }
 
     /// Reads the files again, for connections from now on. If it fails nothing changes.
@@ -47,7 +49,7 @@ impl Tls {
     }
 
     /// For the next connection.
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+    fn config(&self) -> Arc<ServerConfig> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
