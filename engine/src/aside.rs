@@ -1,8 +1,8 @@
 //! What takes a good part of a millisecond in one piece is done by a thread beside the I/O thread, which serves others
 //! meanwhile. The thread comes with the first of such work, and gives way where there are not processors enough.
 
-use crate::server::memory_for_thread;
 use crate::sys;
+use crate::threads;
 use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -79,7 +79,7 @@ pub(crate) fn close() {
 
 impl Aside {
     fn start() -> io::Result<Self> {
-        memory_for_thread()?;
+        threads::memory_for_one()?;
         let (goes_on, of_first) = mpsc::channel();
         let (begins, of_second) = mpsc::channel();
         let (unawaited, of_third) = mpsc::sync_channel(MOST_UNAWAITED);

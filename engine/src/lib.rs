@@ -78,6 +78,7 @@ mod stats;
 mod stream;
 mod sys;
 mod systemd;
+mod threads;
 mod throttle;
 mod timers;
 mod tls;

@@ -18,6 +18,7 @@ use crate::push::Push;
 use crate::stats::Stats;
 use crate::sys::{self, fork};
 use crate::systemd;
+use crate::threads;
 use crate::tls::Tls;
 use crate::undecided::{Decision, decision};
 use std::os::fd::{AsRawFd, RawFd};
@@ -26,21 +27,6 @@ use std::sync::{Arc, Mutex, TryLockError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use wsengine_proto::{Kind, close};
-
-/// A thread does not start where there is not so much for it, two thirds of it its stack: the C library and the runtime end
-/// the process when they lack memory at their start.
-const THREAD_BYTES: usize = 3 << 20;
-
-/// Is there so much?
-pub(crate) fn memory_for_thread() -> std::io::Result<()> {
-    let mut memory = Vec::<u8>::new();
-    if memory.try_reserve_exact(THREAD_BYTES).is_err() {
-        return Err(std::io::Error::from_raw_os_error(libc::ENOMEM));
-    }
-    // Seen by nobody, it would not be asked for.
-    drop(std::hint::black_box(memory));
-    Ok(())
-}
 
 /// A running server.
 ///
@@ -130,7 +116,7 @@ impl Server {
     }
 
     fn start_thread(&mut self, thread: usize, listeners: Vec<Listener>) -> std::io::Result<()> {
-        memory_for_thread()?;
+        threads::memory_for_one()?;
         let (ready, started) = mpsc::channel();
         let shared = self.shared.clone();
         let run =
