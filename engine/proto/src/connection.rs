@@ -28,8 +28,8 @@ pub use crate::life::{Ending, State};
 
 /// Takes the messages of a connection.
 pub trait Sink {
-    /// Is there room for one more message? Asked before each data frame; a message whose last frame was begun
-    /// then comes even if the room is gone when it is complete.
+    /// Is there room for one more message? Asked before each data frame, and again before the last piece of a message that
+    /// comes in pieces: many may have begun while there was room for one.
     fn has_room(&mut self) -> bool;
     /// A message is complete, inflated if it was compressed. Text is valid UTF-8.
     fn message(&mut self, kind: Kind, payload: Payload<'_>);
@@ -73,6 +73,13 @@ struct FrameInProgress {
     phase: u8,
     /// Bytes of payload still to come.
     remaining: u64,
+}
+
+impl FrameInProgress {
+    /// Do so many bytes more make a message of it?
+    fn completes_message(&self, bytes: usize) -> bool {
+        self.fin && !self.opcode.is_control() && self.remaining <= bytes as u64
+    }
 }
 
 /// One call of [`Connection::receive`]: what it was given.
@@ -228,7 +235,11 @@ impl Connection {
     #[inline]
     fn run<S: Sink>(&mut self, reading: &mut Reading<'_, S>) -> Result<(), Violation> {
         loop {
-            if self.frame.is_some() {
+            if let Some(frame) = &self.frame {
+                if frame.completes_message(reading.rest.len()) && !reading.sink.has_room() {
+                    self.blocked = true;
+                    return Ok(());
+                }
                 if !self.continue_frame(reading)? {
                     return Ok(());
                 }

@@ -315,6 +315,24 @@ fn a_header_in_pieces_that_waited_for_room_is_a_sign_of_life() {
     assert!(server.deadline() > Some(server.now));
 }
 
+/// A hundred that sent theirs byte by byte had all begun while there was room for a few.
+#[test]
+fn what_was_begun_while_there_was_room_waits_for_it_at_its_end() {
+    let parts = [ClientFrame::new(TEXT, "ab").more(), ClientFrame::new(PING, ""), ClientFrame::new(CONTINUATION, "cd")];
+    let bytes: Vec<u8> = parts.iter().flat_map(ClientFrame::encode).collect();
+    let mut server = Server::new(limits());
+    server.feed_bytewise(&bytes[..bytes.len() - 1]);
+    server.sink.room = 0;
+    for _ in 0..3 {
+        server.feed(&bytes[bytes.len() - 1..][..usize::from(!server.blocked)]);
+        assert!(server.blocked);
+        assert!(server.sink.messages.is_empty());
+    }
+    server.sink.room = 1;
+    server.feed(&[]);
+    assert_eq!(server.sink.messages, [text("abcd")]);
+}
+
 #[test]
 fn idleness_ends_with_1001() {
     let mut pair = Pair::new(Limits { idle_timeout: secs(50), ..limits() });

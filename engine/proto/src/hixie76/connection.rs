@@ -4,7 +4,8 @@
 //! 1. A text is judged by each byte that is there, a frame by its first one.
 //! 2. The first violation ends the connection. The peer gets the closing handshake, which carries no code.
 //! 3. The closing handshake is answered by its like; whoever had sent it already is done.
-//! 4. Before a text is begun the [`Sink`] is asked for room. Without room nothing is taken from there on.
+//! 4. Before a text is begun the [`Sink`] is asked for room, and before its end if that comes later. Without room nothing is
+//!    taken from there on.
 //! 5. Silence is no sign of death, as nobody can be pinged.
 
 use super::{TEXT_BEGIN, TEXT_END};
@@ -140,16 +141,20 @@ impl Hixie76 {
         while !self.life.is_closed()
             && let Some((&first, after)) = reading.rest.split_first()
         {
+            let needs_room = match self.message {
+                Some(_) => reading.rest.contains(&TEXT_END),
+                None => !self.close_begun && first == TEXT_BEGIN,
+            };
+            if needs_room && !reading.sink.has_room() {
+                self.blocked = true;
+                return Ok(());
+            }
             if self.message.is_some() {
                 self.continue_text(reading)?;
                 continue;
             }
             match (self.close_begun, first) {
                 (false, TEXT_BEGIN) => {
-                    if !reading.sink.has_room() {
-                        self.blocked = true;
-                        return Ok(());
-                    }
                     reading.rest = after;
                     self.begin_text(reading)?;
                 }

@@ -193,7 +193,7 @@ pub(crate) fn binary(data: &[u8]) -> Message {
     Message { kind: Kind::Binary, data: data.into() }
 }
 
-/// Keeps what it is given. `room` messages more are welcome; one that was begun comes even when there is none.
+/// Keeps what it is given. `room` messages more are welcome.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) room: usize,
@@ -206,7 +206,7 @@ impl Sink for Recorder {
     }
 
     fn message(&mut self, kind: Kind, payload: Payload<'_>) {
-        self.room = self.room.saturating_sub(1);
+        self.room = self.room.checked_sub(1).expect("it was asked for room");
         self.messages.push(Message { kind, data: payload.as_bytes().to_vec() });
     }
 }
