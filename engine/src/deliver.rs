@@ -11,6 +11,7 @@ use crate::driver::Conn;
 use crate::event::ConnId;
 use crate::hub::Hub;
 use crate::mailbox::{Commands, Mailbox, Target, What};
+use crate::pace::Pace;
 use crate::stream::Stream;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
@@ -69,6 +70,11 @@ impl Hub {
         }
         self.commands = commands;
         any
+    }
+
+    /// Has the batch at hand kept the thread for as long as one may while others are there?
+    pub(crate) fn answers_for_long(&self) -> bool {
+        self.shared.now().saturating_sub(self.now) > Pace::BESIDE_OTHERS.batch
     }
 
     fn carry_out(&mut self, commands: &mut Commands) {

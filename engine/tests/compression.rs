@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::time::{Duration, Instant};
 use wsengine::{Kind, SendError, Server};
@@ -297,6 +298,55 @@ fn what_is_sent_while_a_large_answer_is_compressed_comes_after_it() {
         }
     }
     assert_eq!(client.raw.read_frame(), (0x88, vec![0x03, 0xe8]));
+}
+
+/// Many small ones take as long as a large one: the last of a batch wait for turns of their peers, too.
+#[test]
+fn answers_to_many_who_send_much_come_whole_and_in_order() {
+    const MANY: usize = 30;
+    let (conns, round) = (RefCell::new(Vec::new()), Cell::new(0));
+    let host =
+        Host::run(&[("compression", "context_takeover"), ("io_threads", "1")], move |server, event| {
+            let Seen::Message { conn, data, .. } = event else { return };
+            let mut conns = conns.borrow_mut();
+            match data.len() {
+                // Of the one that says little.
+                6 => {
+                    round.set(round.get() + 1);
+                    for (number, conn) in conns.iter().enumerate() {
+                        server.send(*conn, Kind::Text, words(100 * round.get() + number).as_bytes()).unwrap();
+                    }
+                }
+                // The last one gets nothing after its answer.
+                5 => server.close(conns[MANY - 1], 1000, "").unwrap(),
+                _ => {
+                    conns.push(*conn);
+                    server.send(*conn, Kind::Text, b"known").unwrap();
+                }
+            }
+        });
+    let mut other = Raw::open(&host.server);
+    let mut clients: Vec<_> = (0..MANY)
+        .map(|_| {
+            let mut client = Deflating::open(&host.server, "permessage-deflate");
+            // It is one that sends much from now on.
+            client.send(&(0..15_000).map(|number| format!("{number}")).collect::<String>());
+            assert_eq!(client.read(true).0, "known");
+            client
+        })
+        .collect();
+    for round in 1..=10 {
+        // Known to say little, after a while.
+        other.send(&frame(0x81, b"little"));
+        if round == 10 {
+            other.send(&frame(0x81, b"close"));
+        }
+        for (number, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.read(true).0, words(100 * round + number), "round {round}");
+        }
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    assert_eq!(clients[MANY - 1].raw.read_frame(), (0x88, vec![0x03, 0xe8]));
 }
 
 /// What waits to be compressed is in no outbox yet, and in the mailbox no more. And it is gone with its connection.

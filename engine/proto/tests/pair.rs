@@ -318,7 +318,11 @@ fn a_header_in_pieces_that_waited_for_room_is_a_sign_of_life() {
 /// A hundred that sent theirs byte by byte had all begun while there was room for a few.
 #[test]
 fn what_was_begun_while_there_was_room_waits_for_it_at_its_end() {
-    let parts = [ClientFrame::new(TEXT, "ab").more(), ClientFrame::new(PING, ""), ClientFrame::new(CONTINUATION, "cd")];
+    let parts = [
+        ClientFrame::new(TEXT, "ab").more(),
+        ClientFrame::new(PING, ""),
+        ClientFrame::new(CONTINUATION, "cd"),
+    ];
     let bytes: Vec<u8> = parts.iter().flat_map(ClientFrame::encode).collect();
     let mut server = Server::new(limits());
     server.feed_bytewise(&bytes[..bytes.len() - 1]);

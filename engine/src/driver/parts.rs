@@ -54,14 +54,14 @@ impl Conn {
         let &[index] = frames else { return false };
         let Some(command) = commands.list.get(index as usize) else { return false };
         let bytes = commands.frame_bytes(&command.what).len();
-        let is_for_it = bytes > PART_BYTES
-            && matches!(command.target, Target::One(_))
+        let is_for_it = matches!(command.target, Target::One(_))
             && self.encoding.has_context()
             && hub.is_in_line(self.id.slot())
             && hub.others_are_there()
             && !self.has_unsent()
             // A host that sends one after the other must not keep it from reading.
-            && self.had_turn;
+            && self.had_turn
+            && (bytes > PART_BYTES || hub.answers_for_long());
         if !is_for_it {
             return false;
         }

@@ -77,8 +77,9 @@ impl Conn {
             messages: 0,
             bytes: 0,
             pace: hub.pace_of(self.id.slot()),
-            // Twice what is read: so much are small messages, and those of one read are better not parted.
-            most: 2 * turn.left() / weight,
+            // Twice what is read: so much are small messages, and those of one read are better not parted. Where they are
+            // compressed the answers to so many would take too long.
+            most: if weight == 1 { 2 * turn.left() } else { turn.left() / weight },
         };
         let limits = &shared.settings.limits;
         let progress =
@@ -123,12 +124,10 @@ impl Conn {
 
     /// What its turns are.
     pub(super) fn load(&self) -> hub::Load {
-        match self.encoding {
-            Encoding::Deflate(_) if self.phase == Phase::Live || self.unfinished.is_some() => {
-                hub::Load::Heavy
-            }
-            _ => hub::Load::Light,
-        }
+        let is_compressed = matches!(self.encoding, Encoding::Deflate(_));
+        // To free what is discarded takes the system as long.
+        let is_heavy = is_compressed || matches!(self.phase, Phase::Lingering { .. });
+        if is_heavy { hub::Load::Heavy } else { hub::Load::Light }
     }
 
     /// How much work its messages are.
