@@ -55,6 +55,12 @@ impl Encoding {
         matches!(self, Encoding::Deflate(outbound) if outbound.context.is_some())
     }
 
+    /// Is there a compressor for that?
+    pub(crate) fn has_compressor(&mut self) -> bool {
+        let Encoding::Deflate(outbound) = self else { return false };
+        outbound.context.as_mut().is_some_and(Context::has_compressor)
+    }
+
     /// Compresses a part of a message for this connection alone, appends what comes out, and says whether that is the whole
     /// message. None: it failed, and the message has to go as it is.
     pub(crate) fn compress_part(&mut self, part: Part<'_>, out: &mut Vec<u8>) -> Option<bool> {

@@ -1,5 +1,5 @@
 //! A large message to one of those who send much, such as the answer to one of theirs, is compressed in parts, one in each of
-//! its turns. So the others wait for a part and not for all of it.
+//! its turns, and so are small ones where there are many at once. So the others wait for a part and not for all of them.
 
 use super::Conn;
 use crate::encoding::{Part, compressed_frame};
@@ -49,7 +49,8 @@ impl Drop for Share {
 }
 
 impl Conn {
-    /// Takes a message to compress it in turns. False: it is not for that.
+    /// Takes a message to compress it in turns, if it is large or others of its batch have taken long. False: it is not for
+    /// that.
     pub(super) fn take_for_turns(&mut self, hub: &Hub, commands: &Commands, frames: &[u32]) -> bool {
         let &[index] = frames else { return false };
         let Some(command) = commands.list.get(index as usize) else { return false };
@@ -61,7 +62,8 @@ impl Conn {
             && !self.has_unsent()
             // A host that sends one after the other must not keep it from reading.
             && self.had_turn
-            && (bytes > PART_BYTES || hub.answers_for_long());
+            // A small one can be compressed without a compressor of its own, until that is there.
+            && (bytes > PART_BYTES || (self.encoding.has_compressor() && hub.answers_for_long()));
         if !is_for_it {
             return false;
         }

@@ -17,6 +17,8 @@ use wsengine_proto::{Kind, Payload, Sink};
 
 /// What a message costs besides its payload, in bytes that could be read and written meanwhile.
 const MESSAGE_COST: usize = 256;
+/// What a frame costs besides, though it may be empty.
+const FRAME_COST: usize = 24;
 /// What a record of TLS costs that gives no data.
 const RECORD_COST: usize = 512;
 /// While the inbox is full reads are this small: control frames are still answered, and a connection keeps at
@@ -74,19 +76,21 @@ impl Conn {
             batch: None,
             conn: self.id,
             now: hub.now,
+            frames: 0,
             messages: 0,
             bytes: 0,
+            weight,
             pace: hub.pace_of(self.id.slot()),
             // Twice what is read: so much are small messages, and those of one read are better not parted. Where they are
             // compressed the answers to so many would take too long.
-            most: if weight == 1 { 2 * turn.left() } else { turn.left() / weight },
+            most: if weight == 1 { 2 * turn.left() } else { turn.left() },
         };
         let limits = &shared.settings.limits;
         let progress =
             self.protocol.receive(hub.now, limits, bytes, &mut replies, &mut scratch, &mut delivery);
         let Delivery { messages, bytes: payload, .. } = delivery;
         let has_turn = delivery.has_turn();
-        let work = weight * delivery.cost().max(progress.consumed);
+        let work = delivery.cost().max(weight * progress.consumed);
         drop(delivery);
         if messages > 0 {
             (self.has_spoken, self.speaks) = (true, true);
@@ -142,18 +146,20 @@ struct Delivery<'a> {
     batch: Option<MutexGuard<'a, Batch>>,
     conn: ConnId,
     now: Duration,
+    frames: usize,
     messages: usize,
     bytes: usize,
+    weight: usize,
     /// If it stands in line.
     pace: Option<&'static Pace>,
-    /// Other connections have their turn when messages have cost so much.
+    /// Other connections have their turn when what came has cost so much.
     most: usize,
 }
 
 impl Delivery<'_> {
     #[inline]
     fn cost(&self) -> usize {
-        self.bytes + self.messages * MESSAGE_COST
+        self.weight * (self.bytes + self.messages * MESSAGE_COST) + self.frames * FRAME_COST
     }
 
     /// May it go on for now? A kilobyte on the wire may be a hundred messages, or become a megabyte.
@@ -167,6 +173,7 @@ impl Sink for Delivery<'_> {
     #[inline]
     fn has_room(&mut self) -> bool {
         let has_turn = self.has_turn();
+        self.frames += 1;
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
         has_turn && self.inbox.has_room(batch, self.pace)
     }

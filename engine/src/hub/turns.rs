@@ -24,6 +24,8 @@ pub(crate) enum Load {
 
 /// The turns between two looks are about so much: one that is heavy, or so many that are light.
 const MOST: usize = Load::Heavy as usize;
+/// What takes longer than this is like a turn.
+const LONG: Duration = Duration::from_micros(30);
 /// After a turn the next is to be expected for so long.
 const LATELY: Duration = Duration::from_millis(1);
 
@@ -33,6 +35,8 @@ pub(super) struct Turns {
     given: usize,
     /// To some who had not to wait.
     is_new: bool,
+    /// The next one was put off for another look.
+    is_put_off: bool,
     /// Tasks that have a ticket; all tickets before theirs have been called.
     waiting: VecDeque<(Waker, Load)>,
     called: Ticket,
@@ -97,9 +101,15 @@ impl Hub {
         if self.turns.given == 0 {
             return false;
         }
+        let begun = self.shared.now();
         self.attend_to_host();
-        // One was given after that look: before the next the sockets are looked at again.
-        std::mem::take(&mut self.turns.is_new) || self.turns.call()
+        let is_new = std::mem::take(&mut self.turns.is_new);
+        // Once: a host that always has much to say must not keep them from their turns.
+        let is_late = !self.turns.is_put_off && self.others_are_there() && self.shared.now() - begun > LONG;
+        self.turns.is_put_off = is_late;
+        // One was given after that look, or the host's answers took as long as a turn: before the next the sockets are looked
+        // at again.
+        is_new || is_late || self.turns.call()
     }
 }
 

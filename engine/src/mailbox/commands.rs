@@ -23,6 +23,8 @@ const KEPT_BYTES: usize = 1 << 20;
 #[derive(Default)]
 pub(crate) struct Commands {
     pub(crate) list: Vec<Command>,
+    /// One of them is for all connections.
+    pub(super) has_broadcast: bool,
     /// Small frames and close reasons, one after the other.
     pub(crate) arena: Vec<u8>,
     pub(crate) large: Vec<Bytes>,
@@ -178,6 +180,7 @@ impl Commands {
             }
         };
         self.bytes += size_of::<Command>() + frame.wire_len() + reached * DELIVERY_BYTES;
+        self.has_broadcast |= matches!(target, Target::All { .. });
         self.list.push(Command { target, what });
     }
 
@@ -212,6 +215,7 @@ impl Commands {
     pub(crate) fn clear(&mut self, buffers: &Buffers) {
         self.list.clear();
         self.list.shrink_to(KEPT_BYTES / size_of::<Command>());
+        self.has_broadcast = false;
         self.arena.clear();
         self.arena.shrink_to(KEPT_BYTES);
         self.large.drain(..).for_each(|frame| buffers.give(frame));

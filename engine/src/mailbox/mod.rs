@@ -373,11 +373,11 @@ impl Mailbox {
         self.lock().undecided.remove(&conn);
     }
 
-    /// A connection has opened. What was broadcast before is not for it, so all commands until now are taken, see
-    /// [`Mailbox::take`], and have to be carried out without it.
+    /// A connection has opened. What was broadcast before is not for it: if anything was, all commands until now are taken, see
+    /// [`Mailbox::take`], and have to be carried out without it. Others would be part of its turn, and can wait.
     pub(crate) fn opened(&self, conn: ConnId, text_only: bool, commands: &mut Commands) -> bool {
         let mut inner = self.lock();
-        let any = self.take_of(&mut inner, commands);
+        let any = inner.commands.has_broadcast && self.take_of(&mut inner, commands);
         let index = conn.slot() as usize;
         if inner.slots.len() <= index {
             inner.slots.resize(index + 1, Slot::default());
@@ -561,6 +561,22 @@ mod tests {
         assert_eq!(mailbox.broadcast(&frame, &[]), Ok(1));
         mailbox.closed(other);
         assert_eq!(mailbox.broadcast(&frame, &[conn]), Ok(0));
+    }
+
+    #[test]
+    fn what_was_broadcast_before_a_connection_opened_is_taken_then_and_nothing_else_is() {
+        let (mailbox, conn) = mailbox(100, 10);
+        let mut commands = Commands::default();
+        assert_eq!(send(&mailbox, conn, b"1"), Ok(()));
+        assert!(!mailbox.opened(ConnId::new(0, 1, 1), false, &mut commands));
+        mailbox.broadcast(&Frame::new(Kind::Text, b"all", &Buffers::default()), &[]).unwrap();
+        assert!(mailbox.opened(ConnId::new(0, 2, 1), false, &mut commands));
+        assert_eq!(commands.list.len(), 2);
+        commands.clear(&Buffers::default());
+        assert_eq!(send(&mailbox, conn, b"2"), Ok(()));
+        assert!(!mailbox.opened(ConnId::new(0, 3, 1), false, &mut commands));
+        assert!(mailbox.take(&mut commands));
+        assert_eq!(commands.list.len(), 1);
     }
 
     #[test]
