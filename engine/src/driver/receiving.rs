@@ -17,7 +17,7 @@ use wsengine_proto::{Kind, Payload, Sink};
 
 /// What a message costs besides its payload, in bytes that could be read and written meanwhile.
 const MESSAGE_COST: usize = 256;
-/// What a frame costs besides, though it may be empty.
+/// What a frame costs that ends no message, though it may be empty.
 const FRAME_COST: usize = 24;
 /// What a record of TLS costs that gives no data.
 const RECORD_COST: usize = 512;
@@ -159,7 +159,8 @@ struct Delivery<'a> {
 impl Delivery<'_> {
     #[inline]
     fn cost(&self) -> usize {
-        self.weight * (self.bytes + self.messages * MESSAGE_COST) + self.frames * FRAME_COST
+        let fragments = self.frames.saturating_sub(self.messages);
+        self.weight * (self.bytes + self.messages * MESSAGE_COST) + fragments * FRAME_COST
     }
 
     /// May it go on for now? A kilobyte on the wire may be a hundred messages, or become a megabyte.
@@ -173,9 +174,11 @@ impl Sink for Delivery<'_> {
     #[inline]
     fn has_room(&mut self) -> bool {
         let has_turn = self.has_turn();
-        self.frames += 1;
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
-        has_turn && self.inbox.has_room(batch, self.pace)
+        let has_room = has_turn && self.inbox.has_room(batch, self.pace);
+        // One that has to wait was no work: its peer would be held for one who sends little.
+        self.frames += usize::from(has_room);
+        has_room
     }
 
     #[inline]
@@ -184,5 +187,39 @@ impl Sink for Delivery<'_> {
         self.bytes += payload.as_bytes().len();
         let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
         batch.message(self.conn, self.now, kind, payload);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(inbox: &Inbox, weight: usize) -> Delivery<'_> {
+        let conn = ConnId::from_u64(1);
+        let (batch, pace, now, most) = (None, None, Duration::ZERO, 10 * FRAME_COST);
+        Delivery { inbox, batch, conn, now, frames: 0, messages: 0, bytes: 0, weight, pace, most }
+    }
+
+    #[test]
+    fn a_frame_counts_though_it_is_empty() {
+        let inbox = Inbox::new(100, 100_000, 1);
+        let mut flood = delivery(&inbox, 1);
+        let taken = (0..100).filter(|_| flood.has_room()).count();
+        assert_eq!((taken, flood.cost()), (10, 10 * FRAME_COST), "and then others have their turn");
+        let mut message = delivery(&inbox, 1);
+        drop(flood);
+        assert!(message.has_room());
+        message.message(Kind::Text, Payload::Borrowed(b"12345"));
+        assert_eq!(message.cost(), MESSAGE_COST + 5, "its frame is in that");
+    }
+
+    /// Or its peer was held for one who sends little, with 200 that flood the server.
+    #[test]
+    fn a_frame_that_has_to_wait_is_no_work() {
+        let inbox = Inbox::new(2, 100_000, 1);
+        inbox.lock().message(ConnId::from_u64(1), Duration::ZERO, Kind::Text, Payload::Borrowed(b""));
+        let mut delivery = delivery(&inbox, 1);
+        assert!(!delivery.has_room());
+        assert_eq!(delivery.cost(), 0);
     }
 }
