@@ -51,6 +51,7 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
             || shared.links.iter().any(|link| !link.inbox.has_room_to_open())
         {
             tokio::time::sleep(BREATH).await;
+            accepted = 0;
             continue;
         }
         // A storm of connections must not keep the thread from all else, nor from those that it has accepted.
@@ -72,6 +73,7 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
             }
             Some(Err(error)) if is_about_the_peer(&error) => {}
             Some(Err(error)) => {
+                accepted = 0;
                 report(&error, &mut reported);
                 if lacks_descriptors(&error) && spare.lend(&listener.listener) {
                     hub::with(|hub| hub.link().counters.refused.add(1));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Host, Seen, connect, eventually, receive};
+use common::{Host, Raw, Seen, connect, eventually, frame, receive};
 use tokio_tungstenite::tungstenite::Message;
 
 #[test]
@@ -93,4 +93,17 @@ fn a_host_that_does_not_poll_holds_up_the_close_for_a_breach_only_shortly() {
     let (first, payload) = raw.read_frame();
     assert_eq!((first, &payload[..2]), (0x88, &1002u16.to_be_bytes()[..]));
     assert_eq!(raw.read_all(), b"");
+}
+
+/// A turn that ends between the header of an empty frame and the frame's end: no byte is left that would go on.
+#[test]
+fn a_message_whose_last_frame_is_empty_comes_at_the_end_of_a_turn_too() {
+    let host = Host::echo(&[("io_threads", "1"), ("max_fragments", "10000")]);
+    let mut raw = Raw::open(&host.server);
+    // Empty fragments as many as fill a turn, or some more or less.
+    for fragments in 6_130..6_150 {
+        let bytes = [frame(0x01, b""), frame(0x00, b"").repeat(fragments), frame(0x80, b"")].concat();
+        raw.send(&bytes);
+        assert_eq!(raw.read_frame(), (0x81, Vec::new()), "{fragments}");
+    }
 }

@@ -28,9 +28,13 @@ pub use crate::life::{Ending, State};
 
 /// Takes the messages of a connection.
 pub trait Sink {
-    /// Is there room for one more message? Asked before each data frame, and again before the last piece of a message that
-    /// comes in pieces: many may have begun while there was room for one.
+    /// Is there room for one more message? Asked before each data frame.
     fn has_room(&mut self) -> bool;
+    /// The same, asked again before the last piece of a message that comes in pieces: many may have begun while there was room
+    /// for one. It is not complete at once; what remains to be done with it may take long.
+    fn has_room_at_end(&mut self) -> bool {
+        self.has_room()
+    }
     /// A message is complete, inflated if it was compressed. Text is valid UTF-8.
     fn message(&mut self, kind: Kind, payload: Payload<'_>);
 }
@@ -76,9 +80,9 @@ struct FrameInProgress {
 }
 
 impl FrameInProgress {
-    /// Do so many bytes more make a message of it?
+    /// Do so many bytes more make a message of it? An empty frame was asked for at its header, and no byte would be left.
     fn completes_message(&self, bytes: usize) -> bool {
-        self.fin && !self.opcode.is_control() && self.remaining <= bytes as u64
+        self.fin && !self.opcode.is_control() && self.remaining > 0 && self.remaining <= bytes as u64
     }
 }
 
@@ -236,7 +240,7 @@ impl Connection {
     fn run<S: Sink>(&mut self, reading: &mut Reading<'_, S>) -> Result<(), Violation> {
         loop {
             if let Some(frame) = &self.frame {
-                if frame.completes_message(reading.rest.len()) && !reading.sink.has_room() {
+                if frame.completes_message(reading.rest.len()) && !reading.sink.has_room_at_end() {
                     self.blocked = true;
                     return Ok(());
                 }

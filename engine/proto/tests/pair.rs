@@ -8,7 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::time::Duration;
-use wsengine_proto::{Connection, Limits, State};
+use wsengine_proto::deflate::Scratch;
+use wsengine_proto::{Connection, Kind, Limits, Payload, Sink, State};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -335,6 +336,30 @@ fn what_was_begun_while_there_was_room_waits_for_it_at_its_end() {
     server.sink.room = 1;
     server.feed(&[]);
     assert_eq!(server.sink.messages, [text("abcd")]);
+}
+
+/// Asked a second time with nothing left of it, it was blocked until the peer sent another byte.
+#[test]
+fn an_empty_last_frame_is_asked_for_once() {
+    struct Once(usize, Vec<Vec<u8>>);
+    impl Sink for Once {
+        fn has_room(&mut self) -> bool {
+            self.0 -= usize::from(self.0 > 0);
+            self.0 > 0
+        }
+
+        fn message(&mut self, _: Kind, payload: Payload<'_>) {
+            self.1.push(payload.as_bytes().to_vec());
+        }
+    }
+    let frames = [ClientFrame::new(TEXT, "ab").more(), ClientFrame::new(CONTINUATION, "")];
+    let mut bytes: Vec<u8> = frames.iter().flat_map(ClientFrame::encode).collect();
+    let mut sink = Once(frames.len() + 1, Vec::new());
+    let mut conn = Connection::new(secs(1), &limits(), 0, None);
+    let progress =
+        conn.receive(secs(1), &limits(), &mut bytes, &mut Vec::new(), &mut Scratch::default(), &mut sink);
+    assert_eq!((progress.consumed, progress.blocked), (bytes.len(), false));
+    assert_eq!(sink.1, [b"ab"]);
 }
 
 #[test]

@@ -54,7 +54,8 @@ impl Conn {
     pub(super) fn take_for_turns(&mut self, hub: &Hub, commands: &Commands, frames: &[u32]) -> bool {
         let &[index] = frames else { return false };
         let Some(command) = commands.list.get(index as usize) else { return false };
-        let bytes = commands.frame_bytes(&command.what).len();
+        let frame = commands.frame_bytes(&command.what);
+        let (bytes, payload) = (frame.len(), frame::split(frame).map_or(0, |(_, payload)| payload.len()));
         let is_for_it = matches!(command.target, Target::One(_))
             && self.encoding.has_context()
             && hub.is_in_line(self.id.slot())
@@ -63,7 +64,8 @@ impl Conn {
             // A host that sends one after the other must not keep it from reading.
             && self.had_turn
             // A small one can be compressed without a compressor of its own, until that is there.
-            && (bytes > PART_BYTES || (self.encoding.has_compressor() && hub.answers_for_long()));
+            && (payload > PART_BYTES
+                || (payload > 0 && self.encoding.has_compressor() && hub.answers_for_long()));
         if !is_for_it {
             return false;
         }

@@ -101,6 +101,7 @@ impl Conn {
                 false => hub.announce_promptly(),
             }
         }
+        debug_assert!(!progress.blocked || progress.consumed < bytes.len(), "it would never go on");
         turn.work += work;
         turn.has_read |= !progress.blocked;
         turn.has_message |= messages > 0;
@@ -168,16 +169,28 @@ impl Delivery<'_> {
     fn has_turn(&self) -> bool {
         self.cost() < self.most
     }
+
+    #[inline]
+    fn is_room_there(&mut self) -> bool {
+        let has_turn = self.has_turn();
+        let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
+        has_turn && self.inbox.has_room(batch, self.pace)
+    }
 }
 
 impl Sink for Delivery<'_> {
     #[inline]
     fn has_room(&mut self) -> bool {
-        let has_turn = self.has_turn();
-        let batch = self.batch.get_or_insert_with(|| self.inbox.lock());
-        let has_room = has_turn && self.inbox.has_room(batch, self.pace);
+        let has_room = self.is_room_there();
         // One that has to wait was no work: its peer would be held for one who sends little.
         self.frames += usize::from(has_room);
+        has_room
+    }
+
+    fn has_room_at_end(&mut self) -> bool {
+        let has_room = self.is_room_there();
+        // Until it is inflated the host is let in. Nobody else takes room, and another batch is an empty one.
+        self.batch = None;
         has_room
     }
 

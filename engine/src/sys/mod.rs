@@ -260,27 +260,30 @@ pub(crate) fn be_nice() {
     const LESS_NICE: libc::c_int = 5;
     /// The others have 3 ms at the most.
     const SLICE: Duration = Duration::from_millis(4);
+    // SAFETY: takes no pointers; 0 is this thread.
+    let niceness = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     let size = size_of::<libc::sched_attr>() as u32;
     let mut attributes = libc::sched_attr {
         size,
         sched_policy: libc::SCHED_OTHER as u32,
         sched_flags: 0,
-        sched_nice: LESS_NICE,
+        sched_nice: niceness.max(LESS_NICE),
         sched_priority: 0,
         sched_runtime: SLICE.as_nanos() as u64,
         sched_deadline: 0,
         sched_period: 0,
     };
     // SAFETY: 0 is this thread, which may always become nicer; the calls read and write as many bytes of the attributes as `size`
-    // says. A process that runs by other rules keeps them; where a call is not allowed or unknown nothing is changed.
+    // says. Where one is not allowed or unknown nothing is changed.
     unsafe {
-        if libc::sched_getscheduler(0) == libc::SCHED_OTHER {
-            libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0);
-            attributes.sched_runtime = 0;
-            libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0);
-        }
-        if u128::from(attributes.sched_runtime) != SLICE.as_nanos() {
-            libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
+        // A process that runs by other rules keeps them.
+        let is_usual = libc::sched_getscheduler(0) == libc::SCHED_OTHER;
+        let done = is_usual
+            && libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) == 0
+            && libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) == 0;
+        // Older systems say 0.
+        if !done || u128::from(attributes.sched_runtime) != SLICE.as_nanos() {
+            libc::setpriority(libc::PRIO_PROCESS, 0, niceness.max(NICE));
         }
     }
 }

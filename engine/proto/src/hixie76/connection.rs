@@ -141,11 +141,11 @@ impl Hixie76 {
         while !self.life.is_closed()
             && let Some((&first, after)) = reading.rest.split_first()
         {
-            let needs_room = match self.message {
-                Some(_) => reading.rest.contains(&TEXT_END),
-                None => !self.close_begun && first == TEXT_BEGIN,
+            let is_full = match self.message {
+                Some(_) => reading.rest.contains(&TEXT_END) && !reading.sink.has_room_at_end(),
+                None => !self.close_begun && first == TEXT_BEGIN && !reading.sink.has_room(),
             };
-            if needs_room && !reading.sink.has_room() {
+            if is_full {
                 self.blocked = true;
                 return Ok(());
             }
