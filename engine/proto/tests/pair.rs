@@ -8,8 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::time::Duration;
-use wsengine_proto::deflate::Scratch;
-use wsengine_proto::{Connection, Kind, Limits, Payload, Sink, State};
+use wsengine_proto::{Connection, Limits, State};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -314,52 +313,6 @@ fn a_header_in_pieces_that_waited_for_room_is_a_sign_of_life() {
     server.on_deadline();
     assert!(server.sent().is_empty());
     assert!(server.deadline() > Some(server.now));
-}
-
-/// A hundred that sent theirs byte by byte had all begun while there was room for a few.
-#[test]
-fn what_was_begun_while_there_was_room_waits_for_it_at_its_end() {
-    let parts = [
-        ClientFrame::new(TEXT, "ab").more(),
-        ClientFrame::new(PING, ""),
-        ClientFrame::new(CONTINUATION, "cd"),
-    ];
-    let bytes: Vec<u8> = parts.iter().flat_map(ClientFrame::encode).collect();
-    let mut server = Server::new(limits());
-    server.feed_bytewise(&bytes[..bytes.len() - 1]);
-    server.sink.room = 0;
-    for _ in 0..3 {
-        server.feed(&bytes[bytes.len() - 1..][..usize::from(!server.blocked)]);
-        assert!(server.blocked);
-        assert!(server.sink.messages.is_empty());
-    }
-    server.sink.room = 1;
-    server.feed(&[]);
-    assert_eq!(server.sink.messages, [text("abcd")]);
-}
-
-/// Asked a second time with nothing left of it, it was blocked until the peer sent another byte.
-#[test]
-fn an_empty_last_frame_is_asked_for_once() {
-    struct Once(usize, Vec<Vec<u8>>);
-    impl Sink for Once {
-        fn has_room(&mut self) -> bool {
-            self.0 -= usize::from(self.0 > 0);
-            self.0 > 0
-        }
-
-        fn message(&mut self, _: Kind, payload: Payload<'_>) {
-            self.1.push(payload.as_bytes().to_vec());
-        }
-    }
-    let frames = [ClientFrame::new(TEXT, "ab").more(), ClientFrame::new(CONTINUATION, "")];
-    let mut bytes: Vec<u8> = frames.iter().flat_map(ClientFrame::encode).collect();
-    let mut sink = Once(frames.len() + 1, Vec::new());
-    let mut conn = Connection::new(secs(1), &limits(), 0, None);
-    let progress =
-        conn.receive(secs(1), &limits(), &mut bytes, &mut Vec::new(), &mut Scratch::default(), &mut sink);
-    assert_eq!((progress.consumed, progress.blocked), (bytes.len(), false));
-    assert_eq!(sink.1, [b"ab"]);
 }
 
 #[test]

@@ -261,22 +261,6 @@ fn a_header_is_judged_before_the_sink_is_asked_for_room() {
     }
 }
 
-/// Asking for room again must not count the waiting fragment again.
-#[test]
-fn a_fragment_that_waits_for_room_counts_once() {
-    let mut server = Server::new(limits());
-    server.feed_frames(&[frame(TEXT, "a").more(), frame(CONTINUATION, "b").more()]);
-    server.sink.room = 0;
-    server.feed_frames(&[frame(CONTINUATION, "c")]);
-    for _ in 0..10 {
-        server.feed(&[]);
-        assert!(server.blocked);
-    }
-    server.sink.room = 1;
-    server.feed(&[]);
-    assert_eq!(server.sink.messages, [text("abc")]);
-}
-
 /// The limit is on fragments: a message in one frame is none, in however many pieces it arrives.
 #[test]
 fn a_message_in_one_frame_has_no_fragments() {
