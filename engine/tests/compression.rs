@@ -157,6 +157,35 @@ fn a_window_of_256_bytes_is_kept_to() {
     }
 }
 
+/// What repeats is said once where the first is in the window, and twice where it is not.
+#[test]
+fn a_smaller_window_is_agreed_on_and_kept_to() {
+    let host = |bits| {
+        host("context_takeover", &[("compression_threshold_bytes", "0"), ("compression_window_bits", bits)])
+    };
+    let hosts = [host("10"), host("15")];
+    let offer = "permessage-deflate; client_max_window_bits";
+    let [mut small, mut large] = hosts.each_ref().map(|host| Deflating::open(&host.server, offer));
+    assert_eq!(small.answer, "permessage-deflate; server_max_window_bits=10; client_max_window_bits=10");
+    assert_eq!(large.answer, "permessage-deflate");
+    small.inflate = Decompress::new_with_window_bits(false, 10);
+    let mut number = 1_u32;
+    for (len, is_seen) in [(700, true), (3_000, false), (700, true)] {
+        // Half a byte of news for each digit.
+        let digits = std::iter::repeat_with(|| {
+            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from_digit(number >> 28, 16).unwrap()
+        });
+        let once = digits.take(len).collect::<String>();
+        for (client, is_seen) in [(&mut small, is_seen), (&mut large, true)] {
+            client.raw.send(&frame(0x81, once.repeat(2).as_bytes()));
+            let (text, wire) = client.read(true);
+            assert_eq!(text, once.repeat(2));
+            assert_eq!(wire < len * 3 / 4, is_seen, "{wire} bytes for twice {len}: {}", client.answer);
+        }
+    }
+}
+
 #[test]
 fn a_message_below_the_threshold_goes_as_it_is() {
     let host = host("no_context_takeover", &[("compression_threshold_bytes", "100")]);
