@@ -6,9 +6,9 @@ connections, each latency from when the kernel has sent a message until it has t
 the server must stay below its caps of memory, and get rid of the attackers' descriptors when they have gone; none may
 wait for a second. How late the answers are is shown beside those of a server that nobody attacks.
 
-With --check answers more than twice as late as those are an error. The machine does other things, too, for minutes. So
-each attack has five runs, when all others have had their turn, with a run beside nobody before each of them, and the
-median of five is compared with the median of five.
+With --check answers more than twice as late as those are an error. The machine does other things, too, for seconds and
+for minutes. So each attack has five runs, when all others have had their turn, with a run beside nobody before each of
+them, and the median of the five is compared with the median of all that were beside nobody.
 
 A processor that rests is woken late, and beside nobody it rests most of the time: that is part of how late those answers
 are. With --awake it is not: both processors are kept awake, in all runs, and each of a session is scheduled for itself,
@@ -199,33 +199,25 @@ def measure(attack, seconds):
 
 
 class Run:
-    """An attack, and what was seen of it in all rounds. `calm` are the p99 beside nobody."""
+    """An attack, and what was seen of it in all rounds."""
 
     def __init__(self, attack, seconds):
         self.attack, self.seconds = attack, seconds
         self.wrong = []
-        self.p99, self.calm = [], []
+        self.p99 = []
         self.last = {}
 
-    def once_more(self, calm=float("inf")):
-        """Returns the p99 of this time."""
+    def once_more(self):
         wrong, self.last = measure(self.attack, self.seconds)
         self.wrong += wrong
         self.p99.append(self.last["p99"])
-        self.calm.append(calm)
-        return self.last["p99"]
 
-    def times_as_late(self):
-        return statistics.median(self.p99) / statistics.median(self.calm)
+    def times_as_late(self, nobody):
+        return statistics.median(self.p99) / statistics.median(nobody.p99)
 
-    def line(self):
-        p99, calm = statistics.median(self.p99), statistics.median(self.calm)
-        times = f"{p99:.0f} us, alone {calm:.0f} ({self.times_as_late():.1f} x)"
+    def line(self, nobody):
+        times = f"{statistics.median(self.p99):.0f} us, {self.times_as_late(nobody):.1f} x"
         return f"{self.attack}: p99 {times}, {self.last['memory'] >> 20} MiB; {self.last['did']}"
-
-
-def rounded(times):
-    return [round(time) for time in sorted(times)]
 
 
 def main():
@@ -241,17 +233,20 @@ def main():
     nobody = Run("nothing", options.seconds)
     runs = [Run(attack, options.seconds) for attack in options.attacks or attacks.ATTACKS]
     with kept_awake() if options.awake else contextlib.nullcontext():
-        calm = nobody.once_more()
         for _ in range(ROUNDS if options.check else 1):
             for run in runs:
-                run.once_more(nobody.once_more() if options.check else calm)
-                print(run.line(), flush=True)
-    for run in runs:
-        if options.check and run.times_as_late() > 2:
-            run.wrong.append(f"the answers come too late: {rounded(run.p99)}, alone {rounded(run.calm)}")
+                if options.check or not nobody.p99:
+                    nobody.once_more()
+                run.once_more()
+                print(run.line(nobody), flush=True)
+    print(nobody.line(nobody))
+    if options.check:
+        for run in runs:
+            if run.times_as_late(nobody) > 2:
+                run.wrong.append(f"the answers come too late: {sorted(map(round, run.p99))}")
     failed = [run for run in [*runs, nobody] if run.wrong]
     for run in failed:
-        print(f"FAILED {run.line()}; {', '.join(run.wrong)}")
+        print(f"FAILED {run.line(nobody)}; {', '.join(run.wrong)}")
     print(f"hostile: {len(runs) + 1 - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
 
