@@ -243,7 +243,8 @@ def main():
     if options.check:
         for run in runs:
             if run.times_as_late(nobody) > 2:
-                run.wrong.append(f"the answers come too late: {sorted(map(round, run.p99))}")
+                seen = ", ".join(f"{p99:.0f}" for p99 in sorted(run.p99))
+                run.wrong.append(f"the answers come too late: {seen} us")
     failed = [run for run in [*runs, nobody] if run.wrong]
     for run in failed:
         print(f"FAILED {run.line(nobody)}; {', '.join(run.wrong)}")
