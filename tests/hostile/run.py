@@ -12,8 +12,8 @@ them, and the median of the five is compared with the median of all that were be
 
 A processor that rests is woken late, and beside nobody it rests most of the time: that is part of how late those answers
 are. With --awake it is not: both processors are kept awake, in all runs, and each of a session is scheduled for itself,
-where root can say so. It shows what the server and the kernel do beside an attack, but what twice as late means then
-changes with the hour: beside nobody p99 was 170 us in one and 50 in the next, of one virtual machine that others share.
+where root can say so. That is the stricter measure: it shows what the server and the kernel do beside an attack. What twice
+as late means then changes with the hour: beside nobody p99 was 165 us in one and 63 in the next, on one virtual machine.
 
 The server has one processor; the attacker has what the good clients leave of another.
 """
