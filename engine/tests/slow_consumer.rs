@@ -116,9 +116,9 @@ fn a_message_larger_than_the_cap_is_an_error_and_one_as_large_passes() {
     }
 }
 
-/// Broadcasts to clients that read, in their time, and to one that does not.
+/// Broadcasts 100 MB to clients that read, in their time, and to one that does not.
 fn broadcast_past_a_sleeper(policy: &str, check: impl FnOnce(&Server, ConnId, Raw, usize)) {
-    const COUNT: usize = 1_500;
+    const COUNT: usize = 10_000;
     let server = start(&[
         ("slow_consumer", policy),
         ("send_queue_bytes", "300000"),
