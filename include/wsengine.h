@@ -363,7 +363,7 @@ typedef struct wsengine_stats_t {
      */
     uint64_t closed;
     /**
-     * Handshakes that were refused.
+     * Handshakes that were refused or took too long, and files that were refused or not taken.
      */
     uint64_t refused;
     /**
@@ -422,6 +422,14 @@ typedef struct wsengine_stats_t {
      * What the history that is kept here takes.
      */
     uint64_t history_bytes;
+    /**
+     * Connections that were closed because they sent no message for too long.
+     */
+    uint64_t idle_closed;
+    /**
+     * Connections that were cut because they did not answer a close frame in time.
+     */
+    uint64_t close_timeouts;
 } wsengine_stats_t;
 
 #ifdef __cplusplus

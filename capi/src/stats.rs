@@ -28,7 +28,7 @@ pub struct wsengine_stats_t {
     pub opened: u64,
     /// Connections that were closed.
     pub closed: u64,
-    /// Handshakes that were refused.
+    /// Handshakes that were refused or took too long, and files that were refused or not taken.
     pub refused: u64,
     /// Requests that were answered by a file, or by a status that says there is none.
     pub http_requests: u64,
@@ -58,6 +58,10 @@ pub struct wsengine_stats_t {
     pub backplane_ignored: u64,
     /// What the history that is kept here takes.
     pub history_bytes: u64,
+    /// Connections that were closed because they sent no message for too long.
+    pub idle_closed: u64,
+    /// Connections that were cut because they did not answer a close frame in time.
+    pub close_timeouts: u64,
 }
 
 /// Reads the counters; set stats->struct_size before. WSENGINE_ERR_INVALID: it is smaller than the first counter needs.
@@ -110,6 +114,8 @@ impl wsengine_stats_t {
             backplane_received: stats.backplane_received,
             backplane_ignored: stats.backplane_ignored,
             history_bytes: stats.history_bytes,
+            idle_closed: stats.idle_closed,
+            close_timeouts: stats.close_timeouts,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::hub;
 use crate::link::Shared;
 use crate::listen::{Listener, Speaks};
 use crate::peer::Peer;
+use crate::progress::Counted;
 use crate::sockets::{Listening, Socket};
 use crate::spare::Spare;
 use crate::sys;
@@ -32,6 +33,7 @@ pub(crate) struct Accepted {
     pub(crate) socket: Kept<Unregistered>,
     pub(crate) peer: Peer,
     pub(crate) speaks: Speaks,
+    pub(crate) counted: Counted,
 }
 
 /// Accepts for ever.
@@ -45,6 +47,11 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
     let mut reported = None;
     loop {
         listener.knock().await;
+        // A storm of connections must not keep the thread from all else, nor from those that it has accepted.
+        if accepted == 0 {
+            hub::turn(hub::Load::Heavy).await;
+        }
+        // Between this and the next socket nobody else accepts one.
         let tls = shared.tls.as_ref().filter(|_| speaks.tls);
         if shared.has_all_sockets()
             || tls.is_some_and(|tls| tls.is_busy(shared.links.len()))
@@ -54,10 +61,6 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
             accepted = 0;
             continue;
         }
-        // A storm of connections must not keep the thread from all else, nor from those that it has accepted.
-        if accepted == 0 {
-            hub::turn(hub::Load::Heavy).await;
-        }
         accepted = (accepted + 1) % ACCEPTED_PER_TURN;
         match listener.accept() {
             // The next one comes with a turn.
@@ -65,7 +68,8 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
             Some(Ok((socket, peer))) => {
                 turn = (turn + 1) % shared.links.len();
                 let peer = peer.as_socket().map_or(Peer::Unix, Peer::Socket);
-                let accepted = Accepted { socket, peer, speaks };
+                let counted = Counted::new(shared.clone());
+                let accepted = Accepted { socket, peer, speaks, counted };
                 match shared.links.get(turn) {
                     Some(link) if turn > 0 => link.mailbox.adopt(accepted),
                     _ => begin(accepted, &shared),
@@ -92,22 +96,16 @@ pub(crate) fn accept_one(listener: &Unregistered) -> io::Result<(Kept<Unregister
 
 /// Starts the task that serves a socket on this thread.
 pub(crate) fn begin(accepted: Accepted, shared: &Arc<Shared>) {
-    let Accepted { socket, peer, speaks } = accepted;
+    let Accepted { socket, peer, speaks, counted } = accepted;
     let socket = match Socket::register(socket) {
         Ok(socket) => socket,
         Err(error) => {
-            hub::with(|hub| {
-                hub.link().counters.refused.add(1);
-                if let Some(left_out) = hub.refusals.line(hub.now) {
-                    tracing::error!(%error, left_out = (left_out > 0).then_some(left_out), "a socket cannot be watched");
-                }
-            });
+            hub::with(|hub| hub.count_failed(&peer, &error, "a socket cannot be watched"));
             return;
         }
     };
-    let shared = shared.clone();
     // Kilobytes, which would be moved with each thing that it is put into.
-    let handshake = Box::pin(http::serve(socket, peer, speaks, shared));
+    let handshake = Box::pin(http::serve(socket, peer, speaks, counted, shared.clone()));
     hub::with(|hub| hub.begin_handshake(handshake));
 }
 

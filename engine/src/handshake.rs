@@ -195,13 +195,7 @@ fn describe<B>(request: http::Request<B>, peer: Peer, tls: bool) -> Request {
 
 /// Counts a refusal of the engine's own and logs it.
 pub(crate) fn count_refusal(refusal: &Refusal, peer: &Peer) {
-    let line = hub::with(|hub| {
-        hub.link().counters.refused.add(1);
-        tracing::enabled!(tracing::Level::INFO).then(|| hub.refusals.line(hub.now)).flatten()
-    });
-    if let Some(left_out) = line.flatten() {
-        tracing::info!(%peer, status = refusal.status.as_u16(), reason = refusal.reason, left_out = (left_out > 0).then_some(left_out), "refused");
-    }
+    hub::with(|hub| hub.count_refused(peer, Some(refusal.status.as_u16()), refusal.reason));
 }
 
 /// What the push server of old printed for each client.

@@ -53,9 +53,8 @@ enum Switched {
     Hixie76(Opening, HeaderMap, Upgrade),
 }
 
-/// Serves one socket until it is closed or has become a connection.
-pub(crate) async fn serve(socket: Socket, peer: Peer, speaks: Speaks, shared: Arc<Shared>) {
-    let counted = Counted::new(shared.clone());
+/// Serves one socket until it is closed or has become a connection, and is counted no more.
+pub(crate) async fn serve(socket: Socket, peer: Peer, speaks: Speaks, counted: Counted, shared: Arc<Shared>) {
     let progress = Rc::new(Progress::new());
     let prefaced = progress.watch(&shared, preface::read(socket, peer, speaks, &shared)).await;
     let (stream, caller) = match prefaced {
@@ -64,7 +63,7 @@ pub(crate) async fn serve(socket: Socket, peer: Peer, speaks: Speaks, shared: Ar
             return refuse(Stream::Plain(socket), &refusal, &peer, &shared).await;
         }
         Some(Err(Failed::Ended(error))) => return tracing::debug!(%peer, %error, "no request came"),
-        None => return tracing::debug!(%peer, "no request came in time"),
+        None => return count_cut(&peer, "no request came in time"),
     };
     let Some((stream, early, upgrade)) = converse(stream, caller, &progress, &shared).await else {
         return;
@@ -119,7 +118,13 @@ async fn converse(
         None => {}
     }
     let refusal = match outcome {
-        None if progress.answering.get() => return None,
+        None if progress.answering.get() => {
+            // Else it was silent after its answer, as who keeps a connection may be.
+            if progress.stuck.get() {
+                count_cut(&caller.peer, "the answer was not taken in time");
+            }
+            return None;
+        }
         _ if progress.answering.get() => {
             let _ = tokio::time::timeout(patience(shared), linger(&mut stream)).await;
             return None;
@@ -146,7 +151,7 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     if !is_websocket(&request) {
         hub::with(|hub| hub.link().counters.http_requests.add(1));
-        let mut response = plain::answer(request, &shared).await;
+        let mut response = plain::answer(request, &caller.peer, &shared).await;
         if shared.places_are_wanted() {
             // Somebody else may want its place, and would never get that of a peer who asks again and again.
             response.headers_mut().entry(header::CONNECTION).or_insert(HeaderValue::from_static("close"));
@@ -190,6 +195,11 @@ async fn answer_hixie76(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
+}
+
+/// Counts the end of a socket that did not get on, and is told nothing.
+fn count_cut(peer: &Peer, reason: &str) {
+    hub::with(|hub| hub.count_refused(peer, None, reason));
 }
 
 /// Refuses where hyper has no request to answer.

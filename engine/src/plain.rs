@@ -3,6 +3,7 @@
 
 use crate::files;
 use crate::link::Shared;
+use crate::peer::Peer;
 use crate::response::{Response, full, refused};
 use http::{HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
@@ -17,12 +18,12 @@ const PLAIN_REQUEST: Refusal = Refusal::new(
 /// server, and is answered by the I/O threads: it says that the engine is well, not that the host is.
 const HEALTH: &str = "/healthz";
 
-pub(crate) async fn answer(request: http::Request<Incoming>, shared: &Shared) -> Response {
+pub(crate) async fn answer(request: http::Request<Incoming>, peer: &Peer, shared: &Shared) -> Response {
     if request.uri().path() == HEALTH && matches!(*request.method(), Method::GET | Method::HEAD) {
         return healthy();
     }
     match &shared.settings.static_root {
-        Some(root) => files::serve(request, root, &shared.files).await,
+        Some(root) => files::serve(request, peer, root, &shared.files).await,
         None => refused(&PLAIN_REQUEST),
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Progress {
     moved: Cell<Instant>,
     /// A request is there. Before, nothing is written but our own refusals.
     pub(crate) answering: Cell<bool>,
+    /// The peer has not taken all of it.
+    pub(crate) stuck: Cell<bool>,
     /// The host is asked, which has a deadline of its own.
     pub(crate) deciding: Cell<bool>,
     /// The peer left meanwhile.
@@ -58,6 +60,7 @@ impl Progress {
             began: Cell::new(now),
             moved: Cell::new(now),
             answering: Cell::new(false),
+            stuck: Cell::new(false),
             deciding: Cell::new(false),
             gone: Cell::new(false),
         }
@@ -141,6 +144,7 @@ impl AsyncWrite for Watched {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.progress.stuck.set(written.is_pending());
         if let Poll::Ready(Ok(_)) = written {
             self.progress.moved.set(Instant::now());
         }

@@ -65,7 +65,7 @@ counters! {
     opened,
     /// Connections that were closed.
     closed,
-    /// Handshakes that were refused.
+    /// Handshakes that were refused or took too long, and files that were refused or not taken.
     refused,
     /// Requests that were answered by a file, or by a status that says there is none.
     http_requests,
@@ -88,6 +88,10 @@ counters! {
     dead_peers,
     /// How often a connection had to wait because events were not polled fast enough.
     read_pauses,
+    /// Connections that were closed because they sent no message for too long.
+    idle_closed,
+    /// Connections that were cut because they did not answer a close frame in time.
+    close_timeouts,
 }
 
 /// A number that one thread counts up and any thread reads.

@@ -15,8 +15,8 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// May a line be written now? Then how many were left out before it.
-    pub(crate) fn line(&mut self, now: Duration) -> Option<u64> {
+    /// May a line be written now? Then how many were left out before it, if any: a field that is not there is not written.
+    pub(crate) fn line(&mut self, now: Duration) -> Option<Option<u64>> {
         if now.saturating_sub(self.since) >= INTERVAL {
             (self.since, self.lines) = (now, 0);
         }
@@ -25,7 +25,8 @@ impl Throttle {
             return None;
         }
         self.lines += 1;
-        Some(std::mem::take(&mut self.left_out))
+        let left_out = std::mem::take(&mut self.left_out);
+        Some((left_out > 0).then_some(left_out))
     }
 }
 
@@ -37,9 +38,9 @@ mod tests {
     fn ten_lines_a_second_pass_and_the_rest_is_counted() {
         let mut throttle = Throttle::default();
         let start = Duration::from_secs(100);
-        assert!((0..LINES).all(|_| throttle.line(start) == Some(0)));
+        assert!((0..LINES).all(|_| throttle.line(start) == Some(None)));
         assert!((0..7).all(|_| throttle.line(start + Duration::from_millis(999)).is_none()));
-        assert_eq!(throttle.line(start + INTERVAL), Some(7));
-        assert_eq!(throttle.line(start + INTERVAL), Some(0));
+        assert_eq!(throttle.line(start + INTERVAL), Some(Some(7)));
+        assert_eq!(throttle.line(start + INTERVAL), Some(None));
     }
 }

@@ -309,17 +309,29 @@ impl Conn {
         if matches!(self.protocol.state(), State::Closed(_)) {
             return self.wake();
         }
+        let was_open = *self.protocol.state() == State::Open;
         let mut frames = Vec::new();
         self.protocol.on_deadline(hub.now, &hub.shared.settings.limits, &mut frames);
-        if let State::Closed(ending) = self.protocol.state() {
-            if ending.code == code::ABNORMAL {
-                hub.link().counters.dead_peers.add(1);
-                hub.log_fault(self.id, ending.code, "no answer to a ping");
+        match self.protocol.state() {
+            State::Closed(ending) => {
+                match was_open {
+                    true => {
+                        hub.link().counters.dead_peers.add(1);
+                        hub.log_fault(self.id, ending.code, "no answer to a ping");
+                    }
+                    false => {
+                        hub.link().counters.close_timeouts.add(1);
+                        hub.log_fault(self.id, ending.code, "no answer to a close frame");
+                    }
+                }
+                return self.wake();
             }
-            return self.wake();
-        }
-        if *self.protocol.state() != State::Open {
-            hub.link().mailbox.closing(self.id);
+            State::Closing if was_open => {
+                hub.link().counters.idle_closed.add(1);
+                hub.log_fault(self.id, code::GOING_AWAY, "no message for too long");
+                hub.link().mailbox.closing(self.id);
+            }
+            State::Closing | State::Open => {}
         }
         self.send_control(hub, &mut frames);
         if self.is_stalled(hub) {

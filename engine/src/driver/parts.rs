@@ -18,7 +18,6 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// A message of which not all is compressed.
 pub(super) struct Unfinished {
-    target: Target,
     /// As it lay in the mailbox.
     frame: Bytes,
     taken: usize,
@@ -72,7 +71,6 @@ impl Conn {
         let Some(share) = Share::take(bytes, &hub.unfinished) else { return false };
         self.had_turn = false;
         self.unfinished = Some(Box::new(Unfinished {
-            target: command.target,
             frame: commands.frame(&command.what),
             taken: 0,
             compressed: Vec::new(),
@@ -107,7 +105,7 @@ impl Conn {
             Some(true) => compressed_frame(opcode, &message.compressed),
             None => message.frame.clone(),
         };
-        self.send_frames(hub, &[message.target], vec![frame]);
+        self.send_frames(hub, vec![frame]);
     }
 
     /// Something else is to be sent: what it was given before goes first.

@@ -4,7 +4,7 @@ use super::{Conn, Phase};
 use crate::config::SlowConsumer;
 use crate::deliver::{self, Piece};
 use crate::hub::Hub;
-use crate::mailbox::{Commands, Relief, Target, What};
+use crate::mailbox::{Commands, Relief, What};
 use crate::stream::Stream;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
@@ -70,7 +70,7 @@ impl Conn {
         let frames = frames.iter().filter_map(|&frame| commands.list.get(frame as usize));
         let frames = frames.map(|command| {
             let len = commands.frame_bytes(&command.what).len();
-            (command.target, len, || commands.frame(&command.what))
+            (len, || commands.frame(&command.what))
         });
         self.queue_messages(hub, frames, written);
     }
@@ -81,29 +81,26 @@ impl Conn {
             return;
         }
         let threshold = hub.shared.settings.compression_threshold_bytes;
-        let (mut targets, mut encoded) = (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
+        let mut encoded = Vec::with_capacity(frames.len());
         for &index in frames {
             let frame = hub.encoder.encode(&mut self.encoding, commands, index, threshold);
-            match commands.list.get(index as usize) {
-                Some(command) if !frame.is_empty() => {
-                    targets.push(command.target);
-                    encoded.push(frame);
-                }
-                _ => hub.link().counters.messages_dropped.add(1),
+            match frame.is_empty() {
+                false => encoded.push(frame),
+                true => hub.link().counters.messages_dropped.add(1),
             }
         }
-        self.send_frames(hub, &targets, encoded);
+        self.send_frames(hub, encoded);
     }
 
-    /// Sends frames for these targets.
-    pub(super) fn send_frames(&mut self, hub: &mut Hub, targets: &[Target], frames: Vec<Bytes>) {
+    /// Sends what is encoded.
+    pub(super) fn send_frames(&mut self, hub: &mut Hub, frames: Vec<Bytes>) {
         let bytes: usize = frames.iter().map(Bytes::len).sum();
         let write = |stream: &mut Stream, waker: &Waker| deliver::write_frames(stream, waker, &frames);
         let Some(written) = self.write_now(write) else { return };
         if written == bytes {
             return self.count_sent(hub, frames.len(), bytes);
         }
-        let frames = targets.iter().zip(frames).map(|(&target, frame)| (target, frame.len(), || frame));
+        let frames = frames.into_iter().map(|frame| (frame.len(), || frame));
         self.queue_messages(hub, frames, written);
     }
 
@@ -124,19 +121,19 @@ impl Conn {
     }
 
     /// Puts what the socket has not taken into the outbox: `written` bytes of these frames are on their way. Each
-    /// comes with whom it is for, its length, and how to get it.
+    /// comes with its length, and how to get it.
     #[cold]
     fn queue_messages<F: FnOnce() -> Bytes>(
         &mut self,
         hub: &mut Hub,
-        frames: impl Iterator<Item = (Target, usize, F)>,
+        frames: impl Iterator<Item = (usize, F)>,
         mut written: usize,
     ) {
         if self.outbox.queue.is_empty() {
             self.progress = hub.now;
         }
         let (mut messages, mut bytes) = (0, 0);
-        for (target, len, frame) in frames {
+        for (len, frame) in frames {
             if written >= len {
                 written -= len;
                 messages += 1;
@@ -145,7 +142,7 @@ impl Conn {
             }
             let begun = std::mem::take(&mut written);
             let fits = begun > 0 || self.has_room(hub, len);
-            if !fits && !self.is_spared(hub, len) && !self.make_room(hub, len, target) {
+            if !fits && !self.is_spared(hub, len) && !self.make_room(hub, len) {
                 if *self.protocol.state() != State::Open {
                     break;
                 }
@@ -201,8 +198,9 @@ impl Conn {
         }
         let dropped = self.outbox.queue.drop_messages() + u64::from(self.unfinished.take().is_some());
         self.encoding.forget_context();
-        if hub.shared.settings.slow_consumer == SlowConsumer::Close {
-            self.close_for_slowness(hub);
+        match hub.shared.settings.slow_consumer {
+            SlowConsumer::Close => self.close_for_slowness(hub),
+            policy => hub.log_full_queue(self.id, policy),
         }
         self.note_dropped(hub, dropped);
         self.publish(hub);
@@ -231,11 +229,10 @@ impl Conn {
 
     /// The slow-consumer policy for a frame that does not fit. True: it fits now.
     #[cold]
-    fn make_room(&mut self, hub: &mut Hub, len: usize, target: Target) -> bool {
+    fn make_room(&mut self, hub: &mut Hub, len: usize) -> bool {
         let policy = hub.shared.settings.slow_consumer;
-        if !self.drain_wanted {
-            let broadcast = !matches!(target, Target::One(_));
-            tracing::debug!(conn = %self.id, slow_consumer = policy.name(), broadcast, "send queue is full");
+        if !self.drain_wanted && policy != SlowConsumer::Close {
+            hub.log_full_queue(self.id, policy);
         }
         let mut dropped = 0;
         let fits = match policy {

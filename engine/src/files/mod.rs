@@ -9,6 +9,9 @@ mod range;
 #[cfg(fuzzing)]
 pub(crate) use path::canonical;
 
+use crate::handshake::count_refusal;
+use crate::hub;
+use crate::peer::Peer;
 use crate::response::{Body, Response, refused};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header, request};
@@ -35,6 +38,7 @@ const TOO_MANY: Refusal =
 /// A file of `root`, or the refusal that there is none. It has one of `places` until the last byte is on its way.
 pub(crate) async fn serve(
     request: http::Request<Incoming>,
+    peer: &Peer,
     root: &Path,
     places: &Arc<Semaphore>,
 ) -> Response {
@@ -45,7 +49,10 @@ pub(crate) async fn serve(
         return response;
     }
     let Some(uri) = path::canonical(&head.uri) else { return missing() };
-    let Ok(place) = places.clone().try_acquire_owned() else { return refused(&TOO_MANY) };
+    let Ok(place) = places.clone().try_acquire_owned() else {
+        count_refusal(&TOO_MANY, peer);
+        return refused(&TOO_MANY);
+    };
     let path = uri.path().to_owned();
     head.uri = uri;
     match answer(head, root).await {
@@ -53,7 +60,7 @@ pub(crate) async fn serve(
         Ok(response) => with_our_headers(response, &path).map(|body| Body::new(Held { body, _place: place })),
         Err(error) if is_about_the_path(&error) => missing(),
         Err(error) => {
-            tracing::warn!(%error, "a file cannot be served");
+            hub::with(|hub| hub.count_failed(peer, &error, "a file cannot be read"));
             refused(&UNREADABLE)
         }
     }

@@ -5,6 +5,7 @@
 
 mod handshakes;
 mod host;
+mod lines;
 mod relief;
 mod rounds;
 mod stop;
@@ -12,6 +13,7 @@ mod turns;
 
 use self::handshakes::Handshakes;
 use self::host::Host;
+use self::lines::Lines;
 pub(crate) use self::rounds::{Ready, rounds};
 use self::turns::Turns;
 pub(crate) use self::turns::{Load, Ticket, turn};
@@ -23,7 +25,6 @@ use crate::handshake::Dialect;
 use crate::link::{Link, Shared};
 use crate::mailbox::{Commands, Stop};
 use crate::pace::{Pace, Pieces};
-use crate::throttle::Throttle;
 use crate::timers::{Tick, Timers};
 use crate::topics::Members;
 use crate::undecided::Decision;
@@ -89,9 +90,7 @@ pub(crate) struct Hub {
     pub(crate) pieces: Pieces,
     /// When the largest queues may have to go again.
     next_relief: Duration,
-    /// Lines of the log on refused requests, and on connections that were ended for what they did.
-    pub(crate) refusals: Throttle,
-    endings: Throttle,
+    lines: Lines,
     handshakes: Handshakes,
     turns: Turns,
     pub(crate) stopping: Option<Stop>,
@@ -140,8 +139,7 @@ impl Hub {
             in_line: 0,
             pieces: Pieces::default(),
             next_relief: Duration::ZERO,
-            refusals: Throttle::default(),
-            endings: Throttle::default(),
+            lines: Lines::default(),
             handshakes: Handshakes::default(),
             turns: Turns::default(),
             stopping: None,
@@ -250,15 +248,6 @@ impl Hub {
         self.announce();
     }
 
-    /// Logs that a connection ends for what its peer did.
-    pub(crate) fn log_fault(&mut self, id: ConnId, code: u16, reason: &str) {
-        if tracing::enabled!(tracing::Level::INFO)
-            && let Some(left_out) = self.endings.line(self.now)
-        {
-            tracing::info!(conn = %id, code, reason, left_out = (left_out > 0).then_some(left_out), "a breach or a limit ends a connection");
-        }
-    }
-
     /// A connection has panicked, which only a fault of ours can make it do. That connection is lost,
     /// and nothing else.
     pub(crate) fn lose(&mut self, slot: u32) {
@@ -359,6 +348,9 @@ impl Hub {
 
     /// The inbox was full: this connection waits until the host has taken it.
     pub(crate) fn pause(&mut self, slot: u32) {
+        if self.paused.is_empty() {
+            self.log_wait();
+        }
         self.paused.push(slot);
         self.link().counters.read_pauses.add(1);
     }

@@ -152,7 +152,6 @@ async fn accept(listener: Listener, service: Rc<Service>) {
             }
             Some(Err(error)) => {
                 if let Some(left_out) = reported.line(service.shared.now()) {
-                    let left_out = (left_out > 0).then_some(left_out);
                     tracing::error!(left_out, %error, "a client that pushes cannot be accepted");
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -194,7 +193,6 @@ fn welcome(socket: Kept<Unregistered>, service: &Rc<Service>) {
     if service.strangers.borrow_mut().add(number, task.abort_handle())
         && let Some(left_out) = service.refusals.borrow_mut().line(service.shared.now())
     {
-        let left_out = (left_out > 0).then_some(left_out);
         tracing::warn!(left_out, "somebody who wants to push had to go before the password, for others wait");
     }
 }
@@ -382,10 +380,7 @@ impl Client<'_> {
         }
         resp::error(&mut self.answers, "WRONGPASS the user or the password is wrong; the user is default");
         if let Some(left_out) = self.service.refusals.borrow_mut().line(self.service.shared.now()) {
-            tracing::warn!(
-                left_out = (left_out > 0).then_some(left_out),
-                "a wrong password of somebody who wants to push"
-            );
+            tracing::warn!(left_out, "a wrong password of somebody who wants to push");
         }
         Next::End
     }
