@@ -32,6 +32,10 @@
 
 mod accept;
 mod aside;
+/// What `wake` is made of; its test brings those of a model of threads instead.
+mod atomic {
+    pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+}
 mod backplane;
 mod buffers;
 mod chains;
@@ -84,6 +88,7 @@ mod timers;
 mod tls;
 mod topics;
 mod undecided;
+mod wake;
 
 pub use config::{Config, OptionInfo, Value};
 pub use error::{DecisionPart, Error, SendError};

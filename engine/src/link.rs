@@ -1,4 +1,4 @@
-//! What the threads of one server share: the settings, one link for each I/O thread, and how the host is woken.
+//! What the threads of one server share: the settings, and one link for each I/O thread.
 
 use crate::backplane::Backplane;
 use crate::buffers::Buffers;
@@ -10,9 +10,9 @@ use crate::pace::Others;
 use crate::presence::Presence;
 use crate::repeats::Repeats;
 use crate::stats::Counters;
-use crate::sys::EventFd;
 use crate::systemd::Notify;
 use crate::tls::Tls;
+use crate::wake::HostWake;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
@@ -153,100 +153,6 @@ impl Shared {
     /// The engine's time.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
-    }
-}
-
-/// How I/O threads wake the host: a descriptor that is made readable only when the host has said that it sleeps.
-pub(crate) struct HostWake {
-    event: EventFd,
-    /// The host sleeps, or waits on the descriptor in a loop of its own.
-    armed: AtomicBool,
-    /// It was woken by events or has taken some, and has not come back for more and found none.
-    at_work: AtomicBool,
-    /// Somebody wants the poll to return with nothing.
-    woken: AtomicBool,
-    /// The host has asked for the descriptor, so it has to tell the truth between polls as well.
-    exported: AtomicBool,
-}
-
-impl HostWake {
-    fn new() -> io::Result<Self> {
-        Ok(HostWake {
-            event: EventFd::new()?,
-            armed: AtomicBool::new(false),
-            at_work: AtomicBool::new(false),
-            woken: AtomicBool::new(false),
-            exported: AtomicBool::new(false),
-        })
-    }
-
-    /// There are events. Called after the lock of the inbox was let go: the host arms before it looks into the
-    /// inboxes for the last time, so either it has seen the event or this sees that it is armed.
-    #[inline]
-    pub(crate) fn notify(&self) {
-        if self.armed.load(Ordering::SeqCst) && self.armed.swap(false, Ordering::SeqCst) {
-            self.set_at_work(true);
-            self.event.signal();
-        }
-    }
-
-    /// The host has taken events, or found that there are none.
-    #[inline]
-    pub(crate) fn set_at_work(&self, at_work: bool) {
-        self.at_work.store(at_work, Ordering::Relaxed);
-    }
-
-    /// Has the host something to do with events?
-    pub(crate) fn is_at_work(&self) -> bool {
-        self.at_work.load(Ordering::Relaxed)
-    }
-
-    /// Makes the current, or else the next, poll return. Async-signal-safe.
-    pub(crate) fn interrupt(&self) {
-        self.woken.store(true, Ordering::SeqCst);
-        self.event.signal();
-    }
-
-    /// Was [`HostWake::interrupt`] called since the last time?
-    pub(crate) fn take_interrupt(&self) -> bool {
-        self.woken.load(Ordering::SeqCst) && self.woken.swap(false, Ordering::SeqCst)
-    }
-
-    /// Does the host wait for events, in a poll or in a loop of its own?
-    fn is_armed(&self) -> bool {
-        self.armed.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn arm(&self) {
-        self.armed.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn disarm(&self) {
-        self.armed.store(false, Ordering::SeqCst);
-    }
-
-    pub(crate) fn event(&self) -> &EventFd {
-        &self.event
-    }
-
-    /// From now on the descriptor tells the truth between polls.
-    pub(crate) fn export(&self) {
-        if !self.exported.swap(true, Ordering::SeqCst) {
-            self.event.signal();
-        }
-    }
-
-    /// After a poll: readable if something waits, else to be made readable by the next event.
-    pub(crate) fn settle(&self, something_waits: impl Fn() -> bool) {
-        if !self.exported.load(Ordering::SeqCst) {
-            return;
-        }
-        self.event.clear();
-        self.arm();
-        if something_waits() || self.woken.load(Ordering::SeqCst) {
-            self.disarm();
-            self.event.signal();
-        }
     }
 }
 
@@ -469,6 +375,6 @@ mod tests {
         wake.notify();
         wake.arm();
         wake.notify();
-        assert!(!wake.armed.load(Ordering::SeqCst));
+        assert!(!wake.is_armed());
     }
 }

@@ -123,11 +123,11 @@ impl Hub {
         loop {
             // In the loop, as commands make events too.
             self.notify();
-            self.link().mailbox.set_idle(true);
+            self.link().mailbox.thread().lie_down();
             if !self.run_commands() {
                 return;
             }
-            self.link().mailbox.set_idle(false);
+            self.link().mailbox.thread().get_up();
             if self.now - *begun.get_or_insert(self.now) > LONGEST_LOOK {
                 // A host that sends without a pause must not keep the thread from the sockets. With this task it looks
                 // at them, without waiting, and comes back here.
@@ -139,7 +139,7 @@ impl Hub {
 
     /// The first thing after it.
     pub(crate) fn after_unpark(&mut self) {
-        self.link().mailbox.set_idle(false);
+        self.link().mailbox.thread().get_up();
         self.now = self.shared.now();
         self.link().inbox.forget(self.now);
         // Before a turn of those who cost much.

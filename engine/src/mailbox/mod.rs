@@ -1,7 +1,7 @@
 //! Commands of the host on their way to one I/O thread.
 //!
-//! Hosts append under one lock, the I/O thread takes all by a swap. It is woken only when it is idle, that is
-//! about to park or parked: a busy thread looks here before it parks anyway.
+//! Hosts append under one lock, the I/O thread takes all by a swap. It is woken only when it parks or is about to: a busy
+//! thread looks here before it parks anyway.
 //!
 //! Beside the commands lies what hosts must know of each connection without asking its thread: whether it is
 //! open and how much waits for it. What waits is the sum of what lies in the outbox (published by the I/O
@@ -23,9 +23,10 @@ use crate::error::{DecisionPart, SendError};
 use crate::event::ConnId;
 use crate::presence::Gone;
 use crate::undecided::{Decision, decision};
+use crate::wake::Sleeper;
 use slot::Slot;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -49,8 +50,8 @@ pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
     taken: Condvar,
     caps: QueueCaps,
-    /// The I/O thread parks, or is about to look here for the last time before it does.
-    idle: AtomicBool,
+    /// The I/O thread, which parks when there is nothing here.
+    thread: Sleeper,
     waker: OnceLock<Waker>,
     /// Open connections of this thread.
     open: AtomicUsize,
@@ -131,7 +132,7 @@ impl Mailbox {
             inner: Mutex::new(inner),
             taken: Condvar::new(),
             caps,
-            idle: AtomicBool::new(false),
+            thread: Sleeper::default(),
             waker: OnceLock::new(),
             open: AtomicUsize::new(0),
         }
@@ -336,9 +337,9 @@ impl Mailbox {
         self.waker.get_or_init(|| waker.clone());
     }
 
-    /// Says that the thread looks once more and then parks, or that it is awake again.
-    pub(crate) fn set_idle(&self, idle: bool) {
-        self.idle.store(idle, Ordering::Relaxed);
+    /// The thread that takes what is here.
+    pub(crate) fn thread(&self) -> &Sleeper {
+        &self.thread
     }
 
     /// Swaps all commands into `commands`, which is empty. False: there are none. Whatever was taken before has
@@ -420,13 +421,10 @@ impl Mailbox {
         }
     }
 
-    /// A wake-up costs a system call, so it is done only for a thread that is idle. Called after the lock was let
-    /// go: the thread says that it is idle before it locks and looks for the last time, so either it has seen the
-    /// command or this sees that it is idle.
+    /// There is something for the thread. Called after the lock was let go.
     #[inline]
     fn wake(&self) {
-        if self.idle.load(Ordering::Relaxed)
-            && self.idle.swap(false, Ordering::Relaxed)
+        if self.thread.is_to_be_woken()
             && let Some(waker) = self.waker.get()
         {
             waker.wake_by_ref();

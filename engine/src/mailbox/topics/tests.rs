@@ -85,12 +85,12 @@ fn a_thread_sleeps_on_for_one_subscription_but_not_for_many() {
     let woken = Arc::new(Woken(AtomicUsize::new(0)));
     mailbox.set_waker(&Waker::from(woken.clone()));
     mailbox.opened(conn, false, &mut Commands::default());
-    mailbox.set_idle(true);
+    mailbox.thread().lie_down();
     mailbox.subscribe(conn, "a").unwrap();
     assert_eq!(woken.0.load(Ordering::Relaxed), 0);
     publish(&mailbox, "a", &[]).unwrap();
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);
-    mailbox.set_idle(true);
+    mailbox.thread().lie_down();
     for _ in 0..1_000 {
         mailbox.unsubscribe(conn, "a").unwrap();
         mailbox.subscribe(conn, "a").unwrap();
