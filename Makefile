@@ -124,6 +124,11 @@ hostile: build ## a hundred good clients beside hostile ones, at most twice as l
 	@scripts/setup.sh test
 	@tests/hostile/run.py --check --seconds $(or $(S),1.5) $(ATTACKS)
 
+.PHONY: slow-host
+slow-host: build ## pings and handshakes while a PHP callback sleeps for three seconds
+	@scripts/setup.sh test
+	@tests/slow_host/run.py
+
 .PHONY: nodes
 nodes: ## what 1 to 100 nodes with a Redis between them cost
 	@scripts/setup.sh workers

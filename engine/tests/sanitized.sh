@@ -11,7 +11,9 @@ TESTS=(--package wsengine --package wsengine-proto --lib --tests)
 flags=
 if [ "$SANITIZER" = thread ]; then
     TESTS=(--package wsengine --lib)
-    for test in concurrency topics wakeups slow_host stop handshake_events; do TESTS+=(--test "$test"); done
+    for test in concurrency topics wakeups slow_host stop handshake_events slow_consumer compression close tls push backplane; do
+        TESTS+=(--test "$test")
+    done
     mkdir -p "$FOLDER"
     wrap_std "$FOLDER/tsan_std.o"
     flags=-Clink-arg=$FOLDER/tsan_std.o

@@ -35,7 +35,7 @@ final class SlowScriptTest extends TestCase
         self::assertSame(1000, $other->closed()[0]);
         $close = microtime(true) - $begin - $ping - $handshake;
 
-        // The bars are 50 and 100 ms; a machine full of other tests may take longer, but never until the end.
+        // How long exactly is for tests/slow_host/run.py: a machine full of tests may take longer, but never until the end.
         self::assertLessThan(1.0, $ping);
         self::assertLessThan(1.0, $handshake);
         self::assertLessThan(1.0, $close);
