@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 from pathlib import Path
 
 from matrix import ROOT, SECONDS
@@ -38,7 +39,6 @@ while ($event = ws_poll_event()) {
 }
 """
 PHP = ["php", "-d", f"extension={ROOT / 'target/release/libwsengine_php.so'}", "-r"]
-ENFILE, EMFILE = 23, 24
 TEXT, BINARY, PING, PONG = 0x1, 0x2, 0x9, 0xA
 
 
@@ -89,11 +89,11 @@ class Exhaustion(unittest.TestCase):
         server.send_signal(signal.SIGTERM)
         self.assertEqual(server.wait(SECONDS), 0)
 
-    def test_a_system_without_descriptors_is_waited_for_without_haste(self):
+    def test_a_system_without_descriptors_or_memory_is_waited_for_without_haste(self):
         faults = Faults(self.folder)
         server, url = self.start(ECHO, env=faults.environment())
         before = self.client(url)
-        for error in ENFILE, EMFILE:
+        for error in ENFILE, EMFILE, ENOMEM, ENOBUFS:
             with self.subTest(error=os.strerror(error)):
                 faults.set(accept_errno=error)
                 worked = cpu_seconds(server)
@@ -171,6 +171,18 @@ class Exhaustion(unittest.TestCase):
             faults.set(realtime_seconds=years * 365 * 86_400)
             for _ in range(5):
                 time.sleep(0.1)
+                self.echoes(client)
+            self.echoes(self.client(url))
+        self.stops(server)
+
+    def test_a_machine_that_was_away_for_an_hour_holds_nobody_for_dead(self):
+        """The clock of a virtual machine may jump ahead. A ping is due then, and time for its answer begins."""
+        faults = Faults(self.folder)
+        server, url = self.start(ECHO, env=faults.environment())
+        clients = [self.client(url) for _ in range(20)]
+        for hours in 1, 2, 24 * 365:
+            faults.set(monotonic_seconds=hours * 3_600)
+            for client in clients:
                 self.echoes(client)
             self.echoes(self.client(url))
         self.stops(server)
