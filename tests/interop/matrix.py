@@ -57,6 +57,13 @@ ROWS = [
 COMPRESSED = [row for row in ROWS if row.compressed]
 
 
+def compile_c(source: Path, program: str | Path):
+    """A program of ours that uses the library."""
+    library = ROOT / "target/release"
+    command = ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{ROOT / 'include'}", source]
+    subprocess.run([*command, "-o", program, f"-L{library}", "-lwsengine", f"-Wl,-rpath,{library}"], check=True)
+
+
 def tls_options() -> list[str]:
     return [f"tls_cert={certificates().server}", f"tls_key={certificates().key}"]
 

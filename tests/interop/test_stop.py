@@ -12,7 +12,7 @@ import unittest
 from collections import Counter
 from pathlib import Path
 
-from matrix import EXTENSION, ROOT, SECONDS
+from matrix import EXTENSION, SECONDS, compile_c
 from test_activation import REQUEST
 
 CLIENTS = 200
@@ -97,10 +97,7 @@ class Stop(unittest.TestCase):
     def test_what_a_program_in_c_has_sent_arrives(self):
         with tempfile.TemporaryDirectory() as folder:
             program = Path(folder, "stop")
-            source, library = Path(__file__).with_name("stop.c"), ROOT / "target/release"
-            flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{ROOT / 'include'}"]
-            link = [f"-L{library}", "-lwsengine", f"-Wl,-rpath,{library}"]
-            subprocess.run(["gcc", *flags, source, "-o", program, *link], check=True)
+            compile_c(Path(__file__).with_name("stop.c"), program)
             self.rounds([program])
 
     def test_what_a_script_has_sent_arrives(self):

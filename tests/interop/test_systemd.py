@@ -9,7 +9,8 @@ import time
 import unittest
 from pathlib import Path
 
-from matrix import ROOT, SECONDS
+from matrix import ROOT, SECONDS, compile_c
+from test_activation import REQUEST
 
 C = [str(ROOT / "target/examples-c/echo"), "127.0.0.1:0", "systemd_notify=on"]
 # It polls for a second, then it is stuck, until SIGUSR1 lets it poll again.
@@ -102,6 +103,23 @@ class Systemd(unittest.TestCase):
         server.send_signal(signal.SIGUSR1)
         self.assertEqual(server.stdout.readline(), "polling\n")
         self.assertEqual([self.heard(), self.heard()], ["WATCHDOG=1"] * 2)
+
+    def test_a_loop_that_is_stuck_is_not_alive_once_an_event_waits_for_it(self):
+        """Until then it may be that it waits for the descriptor, as it should."""
+        program = self.path + "-loop"
+        compile_c(Path(__file__).with_name("loop.c"), program)
+        server = self.start([program], self.path, WATCHDOG)
+        self.assertEqual([self.heard() for _ in range(4)], ["READY=1"] + ["WATCHDOG=1"] * 3)
+        host, port = server.stdout.readline().strip().split(":")
+        server.send_signal(signal.SIGUSR1)
+        self.assertGreater(len(self.heard_within(5 * WATCHDOG)), 2)
+        with socket.create_connection((host, int(port)), SECONDS) as client:
+            client.sendall(REQUEST)
+            self.assertTrue(client.recv(1000).startswith(b"HTTP/1.1 101 "))
+            self.heard_within(2 * WATCHDOG)  # what it has done before
+            self.assertEqual(self.heard_within(5 * WATCHDOG), [])
+            server.send_signal(signal.SIGUSR1)
+            self.assertEqual([self.heard(), self.heard()], ["WATCHDOG=1"] * 2)
 
     def test_without_the_option_nothing_is_said(self):
         server = self.start(C[:-1], self.path, WATCHDOG)
