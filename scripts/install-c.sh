@@ -40,9 +40,10 @@ install_all() {
         put 644 "$file" "$DOCS/${file#docs/}"
     done
     # From there the ways are others.
-    sed -i "s#](\.\./include/#]($INCLUDEDIR/#g; s#](\.\./examples/c)#](examples/c)#g; s#\[\([^]]*\)\](\.\./[^)]*)#\1#g" \
+    sed -i "s#](\.\./include/#]($INCLUDEDIR/#g; s#](\.\./\(examples/c\|examples/systemd\))#](\1)#g
+        s#\[\([^]]*\)\](\.\./[^)]*)#\1#g" \
         "$DESTDIR$DOCS"/*.md
-    for file in examples/c/*.c; do put 644 "$file" "$DOCS/$file"; done
+    for file in examples/c/*.c examples/systemd/*; do put 644 "$file" "$DOCS/$file"; done
     tell_the_loader
     echo "install: libwsengine $VERSION is in $DESTDIR$LIBDIR, its header in $DESTDIR$INCLUDEDIR"
 }

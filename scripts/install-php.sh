@@ -54,6 +54,7 @@ install_all() {
         if [ -d "$path" ]; then put_tree "$path" "$docs/$path"; else put 644 "$path" "$docs/$path"; fi
     done
     put_tree examples/php "$docs/examples"
+    put_tree examples/systemd "$docs/examples/systemd"
     # From here on the classes are found by PHP's include_path.
     find "$DESTDIR$docs/examples" -name '*.php' -exec sed -i "s#__DIR__ . '/[./]*/php-ext/lib/#'WsEngine/#" {} +
 

@@ -41,7 +41,7 @@ packages_for() {
             packages_for fuzz
             echo chromium chromium-driver clang cmake curl g++ haproxy libapache2-mod-php libevent-dev libuv1-dev nginx
             echo node-redis node-ws nodejs openssl php-amphp-amp php-fpm php-guzzlehttp-psr7 php-nrk-predis php-nyholm-psr7
-            echo php-readline php-redis pkg-config python3-venv redis-server redis-tools
+            echo php-readline php-redis pkg-config python3-venv redis-server redis-tools systemd
             ;;
         cluster) packages_for php; echo curl haproxy redis-server ;;
         workers) packages_for php; echo redis-server ;;

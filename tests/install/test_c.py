@@ -50,7 +50,10 @@ class InstallC(Folder):
             )
         } | {"usr/include/wsengine.h"}
         self.assertEqual({file for file in files if not file.startswith("usr/share/doc/libwsengine/")}, expected)
-        self.assertIn("usr/share/doc/libwsengine/examples/c/chat.c", files)
+        docs = "usr/share/doc/libwsengine"
+        self.assertIn(f"{docs}/examples/c/chat.c", files)
+        self.assertIn(f"{docs}/examples/systemd/chat.socket", files)
+        self.assertIn("](examples/systemd)", (self.folder / docs / "serving.md").read_text())
         self.assertEqual(os.readlink(self.folder / library / "libwsengine.so"), SONAME)
         self.assertEqual(os.readlink(self.folder / library / SONAME), f"libwsengine.so.{VERSION}")
         for file in files:

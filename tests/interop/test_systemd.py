@@ -121,6 +121,13 @@ class Systemd(unittest.TestCase):
             server.send_signal(signal.SIGUSR1)
             self.assertEqual([self.heard(), self.heard()], ["WATCHDOG=1"] * 2)
 
+    def test_the_units_of_the_example_are_sound(self):
+        units = sorted((ROOT / "examples/systemd").iterdir())
+        command = ["systemd-analyze", "verify", "--man=no", *units]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        # What it does not know it only tells.
+        self.assertEqual((len(units), done.returncode, done.stdout), (2, 0, ""))
+
     def test_without_the_option_nothing_is_said(self):
         server = self.start(C[:-1], self.path, WATCHDOG)
         self.assertIn("listening on", server.stdout.readline())
