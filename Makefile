@@ -140,7 +140,7 @@ microbench: build ## what pieces of the protocol, calls of the engine and of PHP
 	@php -q -d extension=$(EXTENSION) bench/programs/calls.php
 
 .PHONY: soak
-soak: build ## hours of coming and going, H of them (2): memory, descriptors and threads stay; PLOT=FILE draws it
+soak: build ## hours of coming and going, H of them (2): memory, descriptors and threads stay; PLOT=FILE draws that and the rates
 	@scripts/setup.sh test
 	@tests/soak/run.py --hours $(or $(H),2) $(if $(PLOT),--plot $(PLOT))
 
