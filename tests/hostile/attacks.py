@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import zlib
+from collections import Counter
 from pathlib import Path
 
 WSLOAD = Path(__file__).resolve().parents[2] / "target/release/wsload"
@@ -24,6 +25,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 )
+HANDSHAKE_RECORD = b"\x16"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 
@@ -60,6 +62,7 @@ class Peers:
         self.reads = reads
         self.pause = pause
         self.opened = self.ended = self.sent = 0
+        self.answers = Counter()
         self.selector = selectors.DefaultSelector()
         self.waiting = []
         for _ in range(count):
@@ -98,11 +101,16 @@ class Peers:
                     self.end(key.fileobj)
             if self.pause:
                 time.sleep(self.pause)
-        return f"{self.opened} connections, {self.ended} ended, {self.sent} bytes"
+        answers = "".join(f", http_{status}: {count}" for status, count in sorted(self.answers.items()))
+        return f"{self.opened} connections, {self.ended} ended, {self.sent} bytes{answers}"
 
     def serve(self, peer, state, events):
-        if events & selectors.EVENT_READ and not peer.recv(1 << 16):
-            raise StopIteration
+        if events & selectors.EVENT_READ:
+            data = peer.recv(1 << 16)
+            if not data:
+                raise StopIteration
+            if data.startswith(b"HTTP/1."):
+                self.answers[data[9:12].decode()] += 1
         if events & selectors.EVENT_WRITE:
             state[1] = state[1] or next(state[0])
             taken = peer.send(state[1])
@@ -142,6 +150,18 @@ class TlsPeers(Peers):
         return peer, self.script(record)
 
 
+def seen(**least):
+    """What must be seen of an attack beside what is seen of good clients, in half a second: a counter of the server that
+    grows, closed_CODE of its host, or answers that the attacker has heard. Some hundredth of what is usual, for a machine
+    that is busy."""
+
+    def decorate(attack):
+        attack.seen = least
+        return attack
+
+    return decorate
+
+
 def repeat(first, chunk):
     """After what opens the connection the same for ever."""
 
@@ -158,6 +178,7 @@ def once(*chunks):
     return lambda: iter(chunks)
 
 
+@seen(handshakes=500)
 def slow_heads(port, _, seconds):
     def script():
         for byte in HANDSHAKE * 1000:
@@ -166,6 +187,7 @@ def slow_heads(port, _, seconds):
     return Peers(port, 1000, script, pause=0.5).run(seconds)
 
 
+@seen(messages_in=100)
 def frames_by_bytes(port, _, seconds):
     def script():
         yield HANDSHAKE
@@ -176,6 +198,7 @@ def frames_by_bytes(port, _, seconds):
     return Peers(port, 100, script).run(seconds)
 
 
+@seen(messages_in=50)
 def records_by_bytes(_, port, seconds):
     def script(record):
         while True:
@@ -185,6 +208,7 @@ def records_by_bytes(_, port, seconds):
     return TlsPeers(port, 100, script).run(seconds)
 
 
+@seen(closed_1009=100)
 def declared_lengths(port, _, seconds):
     lengths = (1 << 62, 1 << 40, (1 << 63) - 1, 1 << 18)
     return Peers(port, 100, lambda: iter([HANDSHAKE + frame(BINARY, b"x", declared=random.choice(lengths))] * 50)).run(
@@ -192,34 +216,41 @@ def declared_lengths(port, _, seconds):
     )
 
 
+@seen(closed_1009=100)
 def bombs(port, _, seconds):
     return Peers(port, 20, repeat(HANDSHAKE, frame(BINARY, bomb(64 << 20), compressed=True))).run(seconds)
 
 
+@seen(bytes_in=10_000_000)
 def bombs_within_the_limit(port, _, seconds):
     return Peers(port, 8, repeat(HANDSHAKE, frame(BINARY, bomb(200_000), compressed=True)), reads=False).run(seconds)
 
 
+@seen(closed_1008=20)
 def endless_fragments(port, _, seconds):
     return Peers(port, 50, repeat(HANDSHAKE + frame(TEXT, b"a", fin=False), frame(CONTINUATION, b"a", fin=False))).run(
         seconds
     )
 
 
+@seen(closed_1008=100)
 def empty_fragments(port, _, seconds):
     many = frame(CONTINUATION, b"", fin=False) * 200
     return Peers(port, 50, repeat(HANDSHAKE + frame(TEXT, b"", fin=False), many)).run(seconds)
 
 
+@seen(closed_1008=100)
 def ping_flood(port, _, seconds):
     return Peers(port, 50, repeat(HANDSHAKE, frame(PING, b"x" * 125) * 50)).run(seconds)
 
 
+@seen(messages_in=5_000)
 def message_flood(port, _, seconds):
     """Of sound messages, whose echoes are read."""
     return Peers(port, 20, repeat(HANDSHAKE, frame(TEXT, b"x" * 64) * 100)).run(seconds)
 
 
+@seen(messages_in=20_000)
 def crowd(port, _, seconds):
     """Many send bursts that are not large, each when it has the echo of the one before: as much as the server can do."""
     command = [WSLOAD, "--json", "echo", f"127.0.0.1:{port}", "--connections=200", "--depth=200"]
@@ -227,10 +258,12 @@ def crowd(port, _, seconds):
     return f"200 connections, {json.loads(done.stdout)['per_second']} messages a second"
 
 
+@seen(messages_in=200)
 def never_readers(port, _, seconds):
     return Peers(port, 100, repeat(HANDSHAKE, frame(BINARY, b"x" * 60_000)), reads=False).run(seconds)
 
 
+@seen(closed_1006=200)
 def half_open(port, _, seconds):
     """Half of them say nothing any more, the others are cut by RST in the middle of a message."""
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
@@ -246,36 +279,44 @@ def half_open(port, _, seconds):
     return f"{len(idle)} half closed, {done} reset"
 
 
+@seen(closed_1000=200)
 def storm(port, _, seconds):
     return Peers(port, 200, once(HANDSHAKE, frame(CLOSE, b"\x03\xe8"))).run(seconds)
 
 
+@seen(handshakes=50)
 def empty_connections(port, _, seconds):
     return Peers(port, 200, once()).run(seconds)
 
 
+@seen(refused=100, http_400=100)
 def garbage(port, _, seconds):
     return Peers(port, 100, lambda: iter([os.urandom(random.randrange(1, 3000)) for _ in range(3)])).run(seconds)
 
 
+@seen(http_101=100, closed_1002=100)
 def garbage_frames(port, _, seconds):
     return Peers(port, 100, lambda: iter([HANDSHAKE, os.urandom(random.randrange(1, 3000))])).run(seconds)
 
 
+@seen(refused=100, http_431=100)
 def header_flood(port, _, seconds):
     many = b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(5000))
     long = b"GET / HTTP/1.1\r\nX: " + b"y" * 60_000
     return Peers(port, 100, lambda: iter([random.choice((many, long))])).run(seconds)
 
 
+@seen(messages_in=500)
 def pipelined(port, _, seconds):
     return Peers(port, 50, once(HANDSHAKE + frame(TEXT, b"hello") * 500, frame(CLOSE))).run(seconds)
 
 
+@seen(refused=100, http_400=100)
 def old_http(port, _, seconds):
     return Peers(port, 100, once(HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0"), b"GET / HTTP/0.9\r\n\r\n")).run(seconds)
 
 
+@seen(refused=100, http_400=50)
 def smuggling(port, _, seconds):
     body = b"0\r\n\r\n" + HANDSHAKE
     both = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n" % len(body) + body
@@ -284,6 +325,7 @@ def smuggling(port, _, seconds):
     return Peers(port, 100, lambda: iter([random.choice((both, twice, upgrade))])).run(seconds)
 
 
+@seen(refused=50, http_400=50)
 def tls_garbage(port, tls_port, seconds):
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
     return Peers(
@@ -291,16 +333,23 @@ def tls_garbage(port, tls_port, seconds):
     ).run(seconds)
 
 
+@seen(tls_answers=1)
 def tls_hellos(port, tls_port, seconds):
-    """The same first words of TLS over and over: they cost the peer nothing, and the server most of a handshake."""
+    """The same first words of TLS over and over: they cost the peer nothing, and the server most of a handshake. Who says
+    them last waits for the answer."""
     going = ssl.MemoryBIO()
     try:
         TLS.wrap_bio(ssl.MemoryBIO(), going).do_handshake()
     except ssl.SSLWantReadError:
         pass
-    return Peers(tls_port, 100, once(going.read())).run(seconds)
+    words = going.read()
+    did = Peers(tls_port, 100, once(words)).run(seconds)
+    with socket.create_connection(("127.0.0.1", tls_port), timeout=10) as last:
+        last.sendall(words)
+        return f"{did}, tls_answers: {int(last.recv(1) == HANDSHAKE_RECORD)}"
 
 
+@seen(handshakes=250)
 def slow_tls(port, tls_port, seconds):
     def script():
         for byte in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(1000):
@@ -340,6 +389,7 @@ ATTACKS = {
 }
 
 
+@seen()
 def nothing(_port, _tls_port, seconds):
     """Takes the processor's time and nothing else: what the others are compared with."""
     deadline = time.monotonic() + seconds
@@ -348,8 +398,12 @@ def nothing(_port, _tls_port, seconds):
     return "nothing"
 
 
+def named(name):
+    return ATTACKS.get(name, nothing)
+
+
 if __name__ == "__main__":
     name, port, tls_port, seconds = sys.argv[1:]
     # What is measured beside it is the server: it takes from its own processor only what the good clients leave.
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    print(ATTACKS.get(name, nothing)(int(port), int(tls_port), float(seconds)))
+    print(named(name)(int(port), int(tls_port), float(seconds)))

@@ -4,7 +4,8 @@
 For each attack of attacks.py a server runs it for so long, while wsload echoes 2,000 messages a second over 100
 connections, each latency from when the kernel has sent a message until it has the answer. All of them must be answered,
 the server must stay below its caps of memory, and get rid of the attackers' descriptors when they have gone; none may
-wait for a second. How late the answers are is shown beside those of a server that nobody attacks.
+wait for a second. Of each attack something must be seen, or it has not reached what it attacks. How late the answers are
+is shown beside those of a server that nobody attacks.
 
 With --check answers more than twice as late as those are an error. The machine does other things, too, for seconds and
 for minutes. So each attack has five runs, when all others have had their turn, with a run beside nobody before each of
@@ -23,10 +24,12 @@ import contextlib
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,9 +88,15 @@ class Server:
         self.process = subprocess.Popen([*on_processor(0), *map(str, command)], stdout=subprocess.PIPE, text=True)
         self.port, self.tls_port = (int(re.search(r":(\d+)$", self.process.stdout.readline())[1]) for _ in range(2))
 
-    def memory(self):
+    def most_memory(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) << 10
+        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) << 10
+
+    def seen(self):
+        """What the host has seen until now, by the names of the counters and as closed_CODE."""
+        self.process.send_signal(signal.SIGUSR1)
+        pairs = (word.split("=") for word in self.process.stdout.readline().split())
+        return Counter({name: int(value) for name, value in pairs})
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
@@ -181,8 +190,10 @@ def measure(attack, seconds):
         before = server.descriptors()
         with killed_after(start(server, attack, seconds + 1)) as attacker:
             report = good_clients(server, seconds)
-            memory = server.memory()
+            memory = server.most_memory()
+            seen = server.seen()
             did = attacker.communicate(timeout=60)[0].strip()
+            seen.update({answer: int(count) for answer, count in re.findall(r"(\w+): (\d+)", did)})
         wrong = of_report(report)
         if attacker.returncode != 0:
             wrong.append("the attacker failed")
@@ -195,7 +206,7 @@ def measure(attack, seconds):
             wrong.append(f"{server.descriptors() - before} descriptors are left")
         if status := server.end():
             wrong.append(f"the server ended with {status}")
-    return wrong, {"p99": report.get("p99_us", float("inf")), "memory": memory, "did": did}
+    return wrong, {"p99": report.get("p99_us", float("inf")), "memory": memory, "did": did, "seen": seen}
 
 
 class Run:
@@ -207,10 +218,16 @@ class Run:
         self.p99 = []
         self.last = {}
 
-    def once_more(self):
+    def once_more(self, nobody):
         wrong, self.last = measure(self.attack, self.seconds)
-        self.wrong += wrong
+        self.wrong += wrong + self.missing(nobody)
         self.p99.append(self.last["p99"])
+
+    def missing(self, nobody):
+        """What should be seen of the attack, and is not."""
+        more = self.last["seen"] - nobody.last["seen"]
+        expected = attacks.named(self.attack).seen
+        return [f"{name} is {more[name]}, not {least}" for name, least in expected.items() if more[name] < least]
 
     def times_as_late(self, nobody):
         return statistics.median(self.p99) / statistics.median(nobody.p99)
@@ -236,8 +253,8 @@ def main():
         for _ in range(ROUNDS if options.check else 1):
             for run in runs:
                 if options.check or not nobody.p99:
-                    nobody.once_more()
-                run.once_more()
+                    nobody.once_more(nobody)
+                run.once_more(nobody)
                 print(run.line(nobody), flush=True)
     print(nobody.line(nobody))
     if options.check:
