@@ -56,11 +56,12 @@ TLS.verify_mode = ssl.CERT_NONE
 class Peers:
     """Sockets that send what a generator gives, each its own, and are opened anew when they have ended."""
 
-    def __init__(self, port, count, script, reads=True, pause=0.0):
+    def __init__(self, port, count, script, reads=True, pause=0.0, window=None):
         self.address = ("127.0.0.1", port)
         self.script = script
         self.reads = reads
         self.pause = pause
+        self.window = window
         self.opened = self.ended = self.sent = 0
         self.answers = Counter()
         self.selector = selectors.DefaultSelector()
@@ -77,6 +78,8 @@ class Peers:
     def connect(self):
         peer = socket.socket()
         peer.setblocking(False)
+        if self.window:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.window)
         peer.connect_ex(self.address)
         return peer, self.script()
 
@@ -263,6 +266,13 @@ def never_readers(port, _, seconds):
     return Peers(port, 100, repeat(HANDSHAKE, frame(BINARY, b"x" * 60_000)), reads=False).run(seconds)
 
 
+@seen(queued_bytes=5_000_000)
+def full_queues(port, _, seconds):
+    """They don't read either, but what they get is not compressed, and the system takes little of it: it has to wait."""
+    plain = HANDSHAKE.replace(b"Sec-WebSocket-Extensions: permessage-deflate\r\n", b"")
+    return Peers(port, 100, repeat(plain, frame(BINARY, b"x" * 60_000)), reads=False, window=4096).run(seconds)
+
+
 @seen(closed_1006=200)
 def half_open(port, _, seconds):
     """Half of them say nothing any more, the others are cut by RST in the middle of a message."""
@@ -373,6 +383,7 @@ ATTACKS = {
         message_flood,
         crowd,
         never_readers,
+        full_queues,
         half_open,
         storm,
         empty_connections,
