@@ -38,7 +38,7 @@ fn fill(server: &Server, conn: ConnId, cap: usize) -> usize {
                 let since = *refused_since.get_or_insert_with(Instant::now);
                 // The I/O thread has them all, and the socket takes no more.
                 let all_are_there = server.stats().messages_out >= before + accepted as u64;
-                if all_are_there && since.elapsed() > Duration::from_millis(100) {
+                if all_are_there && since.elapsed() > Duration::from_millis(300) {
                     return accepted;
                 }
                 std::thread::yield_now();
