@@ -18,6 +18,8 @@ const BACKLOG: i32 = 4_096;
 pub(crate) struct Listener {
     pub(crate) socket: fork::Kept<Socket>,
     pub(crate) speaks: Speaks,
+    /// Other processes have it, too.
+    pub(crate) is_shared: bool,
     /// The unix socket's name, which goes with it.
     _name: Option<Name>,
 }
@@ -60,7 +62,8 @@ pub(crate) fn open(places: &[Listen]) -> Result<Vec<Listener>, Error> {
     let mut listeners = Vec::new();
     for listen in places {
         let bind = |source| Error::Bind { address: listen.to_string(), source };
-        let add = |(socket, name)| Listener { socket, speaks: speaks(listen), _name: name };
+        let is_shared = matches!(listen.place, Place::Inherited(_) | Place::Systemd);
+        let add = |(socket, name)| Listener { socket, speaks: speaks(listen), is_shared, _name: name };
         match &listen.place {
             Place::Tcp(address) => {
                 let only_v6 = places.iter().any(|other| is_v4_beside(other, address));
@@ -112,7 +115,8 @@ fn tcp(address: &str, listen: &Listen, only_v6: bool, listeners: &mut Vec<Listen
         let only_v6 = only_v6 || listeners.iter().any(taken_by_v4);
         match keep(|| listen_on(resolved, only_v6, listen.reuse_port)) {
             Ok(socket) => {
-                let listener = Listener { socket, speaks: speaks(listen), _name: None };
+                let speaks = speaks(listen);
+                let listener = Listener { socket, speaks, is_shared: false, _name: None };
                 port = listener.socket_address().map(|address| address.port());
                 listeners.push(listener);
             }

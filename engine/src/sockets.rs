@@ -293,12 +293,23 @@ impl Listening {
 
     /// Accepts one that waits. It has no place before it is known which descriptor and which thread it will have.
     pub(crate) fn accept(&self) -> Option<io::Result<(Kept<Unregistered>, SockAddr)>> {
+        // Whether it blocks is the socket's, not the process's: systemd has it block for each program that it starts with it, and
+        // this thread would stand still.
+        if self.listener.is_shared
+            && let Err(error) = self.listener.socket.set_nonblocking(true)
+        {
+            return Some(Err(error));
+        }
         match accept_one(&self.listener.socket) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.place.is_not(READABLE).err().map(Err),
             accepted => Some(accepted),
         }
     }
 }
+
+/// So much the system takes for a socket before it is sent; without a limit it is megabytes for a peer that takes nothing, which
+/// hold memory that no option counts, and the thread when the socket is closed. Less makes large messages dearer.
+const UNSENT_BYTES: u32 = 1 << 20;
 
 /// A socket of this thread.
 pub(crate) struct Socket {
@@ -314,6 +325,7 @@ impl Socket {
         // Not from the listener: those that connect before it has the option do not have it.
         if socket.domain()? != Domain::UNIX {
             socket.set_tcp_nodelay(true)?;
+            socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
         }
         let place = Place::take(&*socket, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Socket { place, socket, holds_for_end: false })

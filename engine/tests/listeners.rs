@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use tokio_tungstenite::tungstenite::Message;
 use wsengine::{Config, Peer, Server, Wait};
 
 /// A name in the folder for temporary files that goes with the test.
@@ -115,6 +116,20 @@ fn a_descriptor_that_listens_is_used_and_stays_open() {
         poll_open(&server);
     }
     assert_eq!(listener.local_addr().unwrap(), address);
+}
+
+/// As systemd does when it starts another program with the same socket.
+#[test]
+fn a_descriptor_that_is_made_to_block_keeps_nobody_waiting() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let fd = format!("fd:{}", listener.as_raw_fd());
+    let host = Host::echo(&[("listen", &fd), ("io_threads", "1")]);
+    for _ in 0..3 {
+        listener.set_nonblocking(false).unwrap();
+        let mut client = connect(&host.server);
+        client.send(Message::text("hello")).unwrap();
+        assert_eq!(receive(&mut client), Message::text("hello"));
+    }
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{Host, PATIENCE, Raw, Seen, connect, eventually, poll, poll_open, poll_within, receive, start};
+use common::{
+    Host, PATIENCE, Raw, Seen, connect, eventually, handshake, poll, poll_open, poll_within, receive, start,
+};
+use socket2::SockRef;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,6 +89,19 @@ fn a_client_that_never_reads_costs_its_cap_and_loses_nothing_that_was_accepted()
     // There is room again and the order goes on.
     eventually("room", || server.send(conn, Kind::Binary, &numbered(accepted)).is_ok());
     assert_eq!(number(&raw.read_frame().1), accepted);
+}
+
+/// It held four, which took it 0.6 ms to free: a hundred that were cut in one go kept others waiting for 6 ms.
+#[test]
+fn the_system_holds_a_mebibyte_of_what_a_peer_does_not_take() {
+    const CAP: usize = 100_000;
+    let server = start(&[("send_queue_bytes", "100000"), ("io_threads", "1")]);
+    let mut raw = Raw::connect(&server);
+    SockRef::from(&raw.0).set_recv_buffer_size(4_096).unwrap();
+    raw.send(handshake("/").as_bytes());
+    let accepted = fill(&server, poll_open(&server), CAP) * LEN;
+    let held = accepted - CAP;
+    assert!((900_000..1_500_000).contains(&held), "{held} bytes");
 }
 
 #[test]

@@ -194,7 +194,12 @@ impl Conn {
             self.unfinished = None;
         }
         let is_unfinished = self.unfinished.is_some() && self.phase != Phase::Over;
-        if (is_reading || is_unfinished) && in_line && !hub.take_turn(self.load(), &mut self.ticket, cx) {
+        // Who took nothing was mostly not read any more either, and what the system holds for it takes long to free.
+        let is_cut = self.phase == Phase::Over && self.has_unsent();
+        if (is_reading || is_unfinished || is_cut)
+            && in_line
+            && !hub.take_turn(self.load(), &mut self.ticket, cx)
+        {
             return Next::Wait;
         }
         if is_unfinished {

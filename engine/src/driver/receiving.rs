@@ -131,7 +131,7 @@ impl Conn {
     pub(super) fn load(&self) -> hub::Load {
         let is_compressed = matches!(self.encoding, Encoding::Deflate(_));
         // To free what is discarded takes the system as long.
-        let is_heavy = is_compressed || matches!(self.phase, Phase::Lingering { .. });
+        let is_heavy = is_compressed || matches!(self.phase, Phase::Lingering { .. } | Phase::Over);
         if is_heavy { hub::Load::Heavy } else { hub::Load::Light }
     }
 
