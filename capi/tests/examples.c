@@ -251,6 +251,8 @@ static void two_servers_in_one_loop(void)
     size_t len;
 
     CHECK(desk >= 0);
+    ws_send(guest, WS_PING, "", 0);
+    CHECK(ws_receives(guest, WS_PONG, "")); /* now it is there, and not only its handshake */
     ws_send_text(desk, "Welcome!");
     CHECK(ws_receives(desk, WS_TEXT, "desk: Welcome!"));
     CHECK(ws_receives(guest, WS_TEXT, "desk: Welcome!"));
