@@ -260,9 +260,13 @@ impl Conn {
         fits
     }
 
-    /// A send was refused; an event tells when there is room. There may be already.
+    /// A send was refused; an event tells when there is room. There may be already: all that was sent before has been dealt
+    /// with. The host may be awake before the batch counts as done, so it hears first what waits.
     pub(crate) fn want_drain(&mut self, hub: &mut Hub) {
         self.drain_wanted = true;
+        if self.unfinished.is_none() {
+            hub.link().mailbox.publish(self.id, self.outbox.queue.waiting());
+        }
         self.tell_drain(hub);
     }
 
