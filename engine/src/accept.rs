@@ -68,7 +68,7 @@ pub(crate) async fn accept(listener: Listener, mut spare: Spare, shared: Arc<Sha
             Some(Ok((socket, peer))) => {
                 turn = (turn + 1) % shared.links.len();
                 let peer = peer.as_socket().map_or(Peer::Unix, Peer::Socket);
-                let counted = Counted::new(shared.clone());
+                let counted = Counted::new(&shared);
                 let accepted = Accepted { socket, peer, speaks, counted };
                 match shared.links.get(turn) {
                     Some(link) if turn > 0 => link.mailbox.adopt(accepted),

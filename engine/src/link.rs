@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) running: AtomicUsize,
     /// Bytes in the outboxes of all connections.
     pub(crate) queued_bytes: AtomicUsize,
-    pub(crate) handshakes: AtomicUsize,
+    pub(crate) handshakes: Arc<AtomicUsize>,
     /// How many of them there may be.
     pub(crate) max_sockets: usize,
     /// Until then their places are wanted, in milliseconds.
@@ -99,7 +99,7 @@ impl Shared {
             started: Instant::now(),
             running: AtomicUsize::new(threads),
             queued_bytes: AtomicUsize::new(0),
-            handshakes: AtomicUsize::new(0),
+            handshakes: Arc::default(),
             max_sockets: max_sockets(open_files),
             wanted: AtomicU64::new(0),
             files: Arc::new(Semaphore::new(max_files(open_files))),

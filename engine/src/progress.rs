@@ -8,7 +8,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,19 +21,19 @@ const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
 /// While the host decides hyper reads nothing: so often we look whether the peer is still there.
 const LOOK_WHILE_DECIDING: Duration = Duration::from_millis(250);
 
-/// One of [`Shared::max_sockets`], until it is dropped.
-pub(crate) struct Counted(Arc<Shared>);
+/// One of [`Shared::max_sockets`], until it is dropped. It may lie in a mailbox, so it does not hold what mailboxes are in.
+pub(crate) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: &Shared) -> Self {
         shared.handshakes.fetch_add(1, Ordering::Relaxed);
-        Counted(shared)
+        Counted(shared.handshakes.clone())
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -156,7 +156,10 @@ impl AsyncWrite for Watched {
         if self.progress.deciding.get() && self.stream.has_hung_up() {
             self.progress.gone.set(true);
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        // TLS has taken all, and holds it.
+        self.progress.stuck.set(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

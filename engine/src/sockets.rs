@@ -325,7 +325,8 @@ impl Socket {
         // Not from the listener: those that connect before it has the option do not have it.
         if socket.domain()? != Domain::UNIX {
             socket.set_tcp_nodelay(true)?;
-            socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+            // Without it more memory is held, and all works: not every protocol has it (MPTCP).
+            let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
         }
         let place = Place::take(&*socket, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Socket { place, socket, holds_for_end: false })

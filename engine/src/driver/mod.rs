@@ -195,7 +195,7 @@ impl Conn {
         }
         let is_unfinished = self.unfinished.is_some() && self.phase != Phase::Over;
         // Who took nothing was mostly not read any more either, and what the system holds for it takes long to free.
-        let is_cut = self.phase == Phase::Over && self.has_unsent();
+        let is_cut = self.phase == Phase::Over && self.has_unsent() && hub.stopping.is_none();
         if (is_reading || is_unfinished || is_cut)
             && in_line
             && !hub.take_turn(self.load(), &mut self.ticket, cx)
