@@ -41,14 +41,21 @@ class Driver:
     """A running chromedriver on a port it chose."""
 
     def __init__(self):
-        self.process = subprocess.Popen(
-            [CHROMEDRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for line in self.process.stdout:
-            if started := re.search(r"started successfully on port (\d+)", line):
-                self.url = f"http://127.0.0.1:{started[1]}"
-                return
-        raise WebDriverError("chromedriver did not start")
+        # It takes a port that is free on ::1, and ends when that is taken on 127.0.0.1, if only by a connection that was.
+        for _ in range(20):
+            self.process = subprocess.Popen(
+                [CHROMEDRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            said = ""
+            for line in self.process.stdout:
+                if started := re.search(r"started successfully on port (\d+)", line):
+                    self.url = f"http://127.0.0.1:{started[1]}"
+                    return
+                said += line
+            self.stop()
+            if "port not available" not in said:
+                break
+        raise WebDriverError(f"chromedriver did not start: {said}")
 
     def call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()

