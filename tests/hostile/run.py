@@ -9,7 +9,8 @@ is shown beside those of a server that nobody attacks.
 
 With --check answers more than twice as late as those are an error. The machine does other things, too, for seconds and
 for minutes. So each attack has five runs, when all others have had their turn, with a run beside nobody before each of
-them, and the median of the five is compared with the median of all that were beside nobody.
+them, and the median of the five is compared with the median of all that were beside nobody. What others had of the
+processors meanwhile is shown: a hundredth of the time in pieces of milliseconds, and p99 is what they did.
 
 A processor that rests is woken late, and beside nobody it rests most of the time: that is part of how late those answers
 are. With --awake it is not: both processors are kept awake, in all runs, and each of a session is scheduled for itself,
@@ -158,6 +159,20 @@ def without_groups():
             GROUPS.write_text(before)
 
 
+def time_of_others():
+    """What all threads of other process groups have had of the processors until now, in milliseconds, by their ids. The
+    kernel's own are among them: what they do is not always for others, but it is nobody's who is measured."""
+    had = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        # Who ends meanwhile has no more of it.
+        with contextlib.suppress(OSError):
+            group = int((process / "stat").read_text().rpartition(")")[2].split()[2])
+            if group != os.getpgrp():
+                for thread in process.glob("task/*/schedstat"):
+                    had[thread.parent.name] = int(thread.read_text().split()[0]) / 1e6
+    return had
+
+
 def start(server, attack, seconds):
     command = [sys.executable, str(ATTACKS), attack, str(server.port), str(server.tls_port), str(seconds)]
     return subprocess.Popen([*on_processor(-1), *command], stdout=subprocess.PIPE, text=True)
@@ -189,7 +204,9 @@ def measure(attack, seconds):
     with killed_after(server.process):
         before = server.descriptors()
         with killed_after(start(server, attack, seconds + 1)) as attacker:
+            others_before = time_of_others()
             report = good_clients(server, seconds)
+            others = sum(had - others_before.get(thread, 0) for thread, had in time_of_others().items())
             memory = server.most_memory()
             seen = server.seen()
             did = attacker.communicate(timeout=60)[0].strip()
@@ -206,7 +223,7 @@ def measure(attack, seconds):
             wrong.append(f"{server.descriptors() - before} descriptors are left")
         if status := server.end():
             wrong.append(f"the server ended with {status}")
-    return wrong, {"p99": report.get("p99_us", float("inf")), "memory": memory, "did": did, "seen": seen}
+    return wrong, {"p99": report.get("p99_us", float("inf")), "others": others, "memory": memory, "did": did, "seen": seen}
 
 
 class Run:
@@ -216,12 +233,14 @@ class Run:
         self.attack, self.seconds = attack, seconds
         self.wrong = []
         self.p99 = []
+        self.others = []
         self.last = {}
 
     def once_more(self, nobody):
         wrong, self.last = measure(self.attack, self.seconds)
         self.wrong += wrong + self.missing(nobody)
         self.p99.append(self.last["p99"])
+        self.others.append(self.last["others"])
 
     def missing(self, nobody):
         """What should be seen of the attack, and is not."""
@@ -234,7 +253,8 @@ class Run:
 
     def line(self, nobody):
         times = f"{statistics.median(self.p99):.0f} us, {self.times_as_late(nobody):.1f} x"
-        return f"{self.attack}: p99 {times}, {self.last['memory'] >> 20} MiB; {self.last['did']}"
+        others = f"others had {statistics.median(self.others):.0f} ms"
+        return f"{self.attack}: p99 {times}, {others}, {self.last['memory'] >> 20} MiB; {self.last['did']}"
 
 
 def main():
@@ -260,8 +280,8 @@ def main():
     if options.check:
         for run in runs:
             if run.times_as_late(nobody) > 2:
-                seen = ", ".join(f"{p99:.0f}" for p99 in sorted(run.p99))
-                run.wrong.append(f"the answers come too late: {seen} us")
+                seen = ", ".join(f"{p99:.0f} us ({had:.0f} ms)" for p99, had in sorted(zip(run.p99, run.others)))
+                run.wrong.append(f"the answers come too late: {seen}")
     failed = [run for run in [*runs, nobody] if run.wrong]
     for run in failed:
         print(f"FAILED {run.line(nobody)}; {', '.join(run.wrong)}")
