@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A hundred good clients beside hostile ones: run.py [--seconds S] [--check] [--awake] [ATTACK...]
+"""A hundred good clients beside hostile ones: run.py [--seconds S] [--check] [--awake] [--undisturbed] [ATTACK...]
 
 For each attack of attacks.py a server runs it for so long, while wsload echoes 2,000 messages a second over 100
 connections, each latency from when the kernel has sent a message until it has the answer. All of them must be answered,
@@ -10,7 +10,8 @@ is shown beside those of a server that nobody attacks.
 With --check answers more than twice as late as those are an error. The machine does other things, too, for seconds and
 for minutes. So each attack has five runs, when all others have had their turn, with a run beside nobody before each of
 them, and the median of the five is compared with the median of all that were beside nobody. What others had of the
-processors meanwhile is shown: a hundredth of the time in pieces of milliseconds, and p99 is what they did.
+processors meanwhile is shown: a hundredth of the time in pieces of milliseconds, and p99 is what they did. With
+--undisturbed only the answers count for which nobody else had the server's processor, as root can see in a trace.
 
 A processor that rests is woken late, and beside nobody it rests most of the time: that is part of how late those answers
 are. With --awake it is not: both processors are kept awake, in all runs, and each of a session is scheduled for itself,
@@ -41,6 +42,7 @@ ATTACKS = Path(__file__).with_name("attacks.py")
 
 sys.path.insert(0, str(ATTACKS.parent))
 import attacks  # noqa: E402
+import undisturbed  # noqa: E402
 
 sys.path.insert(0, str(ROOT / "tests/interop"))
 from certificates import certificates  # noqa: E402
@@ -62,6 +64,8 @@ MOST_MEMORY = 256 << 20
 GONE_AFTER = 8.0
 TOO_LATE = 1_000_000  # microseconds
 ROUNDS = 5
+# The thread that a processor has when nobody wants it.
+RESTS = 0
 # It takes a processor's time only when nobody else wants it. A process of that kind that does nothing but count is put aside
 # for others late, by up to 3 ms on some kernels; one that says all the time that it may be is not.
 AWAKE = """
@@ -99,6 +103,9 @@ class Server:
         pairs = (word.split("=") for word in self.process.stdout.readline().split())
         return Counter({name: int(value) for name, value in pairs})
 
+    def threads(self):
+        return {int(thread) for thread in os.listdir(f"/proc/{self.process.pid}/task")}
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
@@ -119,8 +126,12 @@ def build():
     subprocess.run([*map(str, command), str(library), "-Wl,-rpath,$ORIGIN"], check=True)
 
 
+def processor(number):
+    return sorted(os.sched_getaffinity(0))[number]
+
+
 def on_processor(number):
-    return ["taskset", "-c", str(sorted(os.sched_getaffinity(0))[number])]
+    return ["taskset", "-c", str(processor(number))]
 
 
 @contextlib.contextmanager
@@ -135,12 +146,14 @@ def killed_after(process):
 
 @contextlib.contextmanager
 def kept_awake():
-    """Neither of the two processors rests meanwhile."""
+    """Neither of the two processors rests meanwhile. Gives the threads that see to it."""
     with without_groups(), contextlib.ExitStack() as spinning:
-        for number in (0, -1):
-            process = subprocess.Popen([*on_processor(number), sys.executable, "-c", AWAKE])
-            spinning.enter_context(killed_after(process))
-        yield
+        yield {
+            spinning.enter_context(
+                killed_after(subprocess.Popen([*on_processor(number), sys.executable, "-c", AWAKE]))
+            ).pid
+            for number in (0, -1)
+        }
 
 
 @contextlib.contextmanager
@@ -179,12 +192,14 @@ def start(server, attack, seconds):
 
 
 def good_clients(server, seconds):
-    """The report of wsload; an error of it is a client that was hurt."""
-    processor = on_processor(-1)[-1]
+    """The report of wsload, and its process, which has ended; an error of it is a client that was hurt."""
     command = [WSLOAD, "--json", "rate", f"127.0.0.1:{server.port}", "--connections=100", "--rate=2000", "--share"]
-    command += [f"--seconds={seconds}", f"--cpu={processor}"]
-    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=90)
-    return json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr.strip() or "wsload failed"}
+    command += [f"--seconds={seconds}", f"--cpu={processor(-1)}"]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with killed_after(process):
+        out, error = process.communicate(timeout=90)
+    report = json.loads(out) if process.returncode == 0 else {"error": error.strip() or "wsload failed"}
+    return report, process
 
 
 def of_report(report):
@@ -198,19 +213,27 @@ def of_report(report):
     return []
 
 
-def measure(attack, seconds):
-    """What went wrong, as a list, and what was seen."""
+def measure(attack, seconds, idle=None):
+    """What went wrong, as a list, and what was seen. With `idle`, threads that have the server's processor only when nobody
+    else wants it, answers that others were in the way of do not count."""
     server = Server()
+    trace = None if idle is None else undisturbed.Trace(server.port, processor(0))
     with killed_after(server.process):
         before = server.descriptors()
-        with killed_after(start(server, attack, seconds + 1)) as attacker:
+        with trace or contextlib.nullcontext(), killed_after(start(server, attack, seconds + 1)) as attacker:
             others_before = time_of_others()
-            report = good_clients(server, seconds)
+            report, clients = good_clients(server, seconds)
+            if trace:
+                trace.stop()
             others = sum(had - others_before.get(thread, 0) for thread, had in time_of_others().items())
             memory = server.most_memory()
             seen = server.seen()
             did = attacker.communicate(timeout=60)[0].strip()
             seen.update({answer: int(count) for answer, count in re.findall(r"(\w+): (\d+)", did)})
+            late, left_out = report.get("p99_us", float("inf")), 0
+            if trace:
+                times, left_out = trace.answers(clients.pid, server.threads() | idle)
+                late = sorted(times)[len(times) * 99 // 100] if times else float("inf")
         wrong = of_report(report)
         if attacker.returncode != 0:
             wrong.append("the attacker failed")
@@ -223,7 +246,8 @@ def measure(attack, seconds):
             wrong.append(f"{server.descriptors() - before} descriptors are left")
         if status := server.end():
             wrong.append(f"the server ended with {status}")
-    return wrong, {"p99": report.get("p99_us", float("inf")), "others": others, "memory": memory, "did": did, "seen": seen}
+    noise = f"others had {others:.0f} ms" + (f", {left_out} left out" if left_out else "")
+    return wrong, {"p99": late, "noise": noise, "memory": memory, "did": did, "seen": seen}
 
 
 class Run:
@@ -233,14 +257,14 @@ class Run:
         self.attack, self.seconds = attack, seconds
         self.wrong = []
         self.p99 = []
-        self.others = []
+        self.noise = []
         self.last = {}
 
-    def once_more(self, nobody):
-        wrong, self.last = measure(self.attack, self.seconds)
+    def once_more(self, nobody, idle):
+        wrong, self.last = measure(self.attack, self.seconds, idle)
         self.wrong += wrong + self.missing(nobody)
         self.p99.append(self.last["p99"])
-        self.others.append(self.last["others"])
+        self.noise.append(self.last["noise"])
 
     def missing(self, nobody):
         """What should be seen of the attack, and is not."""
@@ -253,8 +277,7 @@ class Run:
 
     def line(self, nobody):
         times = f"{statistics.median(self.p99):.0f} us, {self.times_as_late(nobody):.1f} x"
-        others = f"others had {statistics.median(self.others):.0f} ms"
-        return f"{self.attack}: p99 {times}, {others}, {self.last['memory'] >> 20} MiB; {self.last['did']}"
+        return f"{self.attack}: p99 {times}, {self.noise[-1]}, {self.last['memory'] >> 20} MiB; {self.last['did']}"
 
 
 def main():
@@ -263,24 +286,28 @@ def main():
     parser.add_argument("--seconds", type=float, default=2, help="of each attack (2)")
     parser.add_argument("--check", action="store_true", help="answers that come too late are errors")
     parser.add_argument("--awake", action="store_true", help="keep both processors from resting meanwhile")
+    parser.add_argument("--undisturbed", action="store_true", help="leave out what others were in the way of")
     options = parser.parse_args()
     if unknown := set(options.attacks) - set(attacks.ATTACKS):
         parser.error(f"there is no {unknown.pop()}")
+    if options.undisturbed and not undisturbed.is_possible():
+        parser.error(f"--undisturbed needs root, and traces of TCP below {undisturbed.TRACING}")
     build()
     nobody = Run("nothing", options.seconds)
     runs = [Run(attack, options.seconds) for attack in options.attacks or attacks.ATTACKS]
-    with kept_awake() if options.awake else contextlib.nullcontext():
+    with kept_awake() if options.awake else contextlib.nullcontext(set()) as idle:
+        idle = idle | {RESTS} if options.undisturbed else None
         for _ in range(ROUNDS if options.check else 1):
             for run in runs:
                 if options.check or not nobody.p99:
-                    nobody.once_more(nobody)
-                run.once_more(nobody)
+                    nobody.once_more(nobody, idle)
+                run.once_more(nobody, idle)
                 print(run.line(nobody), flush=True)
     print(nobody.line(nobody))
     if options.check:
         for run in runs:
             if run.times_as_late(nobody) > 2:
-                seen = ", ".join(f"{p99:.0f} us ({had:.0f} ms)" for p99, had in sorted(zip(run.p99, run.others)))
+                seen = ", ".join(f"{p99:.0f} us ({noise})" for p99, noise in sorted(zip(run.p99, run.noise)))
                 run.wrong.append(f"the answers come too late: {seen}")
     failed = [run for run in [*runs, nobody] if run.wrong]
     for run in failed:
