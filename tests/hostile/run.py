@@ -148,12 +148,11 @@ def killed_after(process):
 def kept_awake():
     """Neither of the two processors rests meanwhile. Gives the threads that see to it."""
     with without_groups(), contextlib.ExitStack() as spinning:
-        yield {
-            spinning.enter_context(
-                killed_after(subprocess.Popen([*on_processor(number), sys.executable, "-c", AWAKE]))
-            ).pid
-            for number in (0, -1)
-        }
+        threads = set()
+        for number in (0, -1):
+            process = subprocess.Popen([*on_processor(number), sys.executable, "-c", AWAKE])
+            threads.add(spinning.enter_context(killed_after(process)).pid)
+        yield threads
 
 
 @contextlib.contextmanager
@@ -213,6 +212,10 @@ def of_report(report):
     return []
 
 
+def p99(times):
+    return sorted(times)[len(times) * 99 // 100] if times else float("inf")
+
+
 def measure(attack, seconds, idle=None):
     """What went wrong, as a list, and what was seen. With `idle`, threads that have the server's processor only when nobody
     else wants it, answers that others were in the way of do not count."""
@@ -230,10 +233,13 @@ def measure(attack, seconds, idle=None):
             seen = server.seen()
             did = attacker.communicate(timeout=60)[0].strip()
             seen.update({answer: int(count) for answer, count in re.findall(r"(\w+): (\d+)", did)})
-            late, left_out = report.get("p99_us", float("inf")), 0
+            late, noise = report.get("p99_us", float("inf")), f"others had {others:.0f} ms"
             if trace:
-                times, left_out = trace.answers(clients.pid, server.threads() | idle)
-                late = sorted(times)[len(times) * 99 // 100] if times else float("inf")
+                answers = trace.answers(clients.pid, server.threads() | idle)
+                undisturbed_ones = [time for time, had in answers if had == 0]
+                late = p99(undisturbed_ones)
+                left_out = len(answers) - len(undisturbed_ones)
+                noise += f", {left_out} left out ({p99([time - had for time, had in answers]):.0f} us with them)"
         wrong = of_report(report)
         if attacker.returncode != 0:
             wrong.append("the attacker failed")
@@ -246,7 +252,6 @@ def measure(attack, seconds, idle=None):
             wrong.append(f"{server.descriptors() - before} descriptors are left")
         if status := server.end():
             wrong.append(f"the server ended with {status}")
-    noise = f"others had {others:.0f} ms" + (f", {left_out} left out" if left_out else "")
     return wrong, {"p99": late, "noise": noise, "memory": memory, "did": did, "seen": seen}
 
 
@@ -307,7 +312,7 @@ def main():
     if options.check:
         for run in runs:
             if run.times_as_late(nobody) > 2:
-                seen = ", ".join(f"{p99:.0f} us ({noise})" for p99, noise in sorted(zip(run.p99, run.noise)))
+                seen = ", ".join(f"{late:.0f} us ({noise})" for late, noise in sorted(zip(run.p99, run.noise)))
                 run.wrong.append(f"the answers come too late: {seen}")
     failed = [run for run in [*runs, nobody] if run.wrong]
     for run in failed:

@@ -4,11 +4,14 @@ Where others share the machine one of them has a processor for milliseconds now 
 what they did. So a message is left out here if somebody else had the server's processor for a moment before its answer came.
 The kernel's threads that may work for sockets are not somebody else, and what a virtual machine loses to its host is not
 seen. An answer's time is from the arrival of the message at the server's socket to its own at the client's.
+
+That flatters: an answer that is late for another reason is in the way of others more often. With all answers, and only the
+time that others had taken off, it is too severe: what has come meanwhile waits in a crowd. The truth lies between.
 """
 
 import os
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import Counter
 from pathlib import Path
 
@@ -58,8 +61,8 @@ class Trace:
                 raise SystemExit(f"{lost} events are lost: the buffer of the trace is too small")
 
     def answers(self, client, of_server):
-        """The times of answers to the process `client` in microseconds, and how many were left out. `of_server`: threads that
-        may have the server's processor."""
+        """Of each answer to the process `client` its time, and how much of that others had, in microseconds. `of_server`:
+        threads that may have the server's processor."""
         arrivals, others = self.read(of_server)
         first, messages, by_client = {}, Counter(), Counter()
         for context, at, to, who in arrivals:
@@ -70,16 +73,13 @@ class Trace:
         # What is sent arrives before the call that sends it returns, or soon after, in somebody else's.
         good = {who for who, count in by_client.items() if 2 * count > messages[who]}
         begin = max((first[who] for who in good), default=0) + BEGINNING
-        times, left_out, waiting = [], 0, {}
+        answers, waiting = [], {}
         for _, at, to, of in arrivals:
             if to == self.port and of in good:
                 waiting.setdefault(of, at)
             elif to in good and (sent := waiting.pop(to, None)) and sent > begin:
-                if was_disturbed(others, sent, at):
-                    left_out += 1
-                else:
-                    times.append((at - sent) * 1e6)
-        return times, left_out
+                answers.append(((at - sent) * 1e6, overlap(others, sent, at) * 1e6))
+        return answers
 
     def read(self, of_server):
         """Arrivals of data: in whose call, when, at which port, from which. And the stretches in which others had the
@@ -101,7 +101,10 @@ class Trace:
         return arrivals, others
 
 
-def was_disturbed(others, begin, end):
-    before = bisect_right(others, (end,))
-    return before > 0 and others[before - 1][1] > begin
-
+def overlap(stretches, begin, end):
+    had = 0
+    for since, until in stretches[max(0, bisect_left(stretches, (begin,)) - 1) :]:
+        if since >= end:
+            break
+        had += max(0, min(end, until) - max(begin, since))
+    return had
